@@ -1,0 +1,124 @@
+"""Array helpers shared by the manifolds: one spelling for NumPy and torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, is_array_api_obj, is_numpy_array
+
+# An array of either kind. Both libraries type their arrays too differently for a
+# common static type; every function gives back the kind it was given.
+Array = Any
+
+# Below this squared argument the odd functions divided by their argument are summed
+# as a Taylor series: at 0 the quotient is 0/0, and its autograd derivative nan.
+SERIES_BELOW = 1e-4
+
+_TANHC = (1.0, -1 / 3, 2 / 15, -17 / 315, 62 / 2835)
+_ATANHC = (1.0, 1 / 3, 1 / 5, 1 / 7, 1 / 9)
+_ASINHC = (1.0, -1 / 6, 3 / 40, -5 / 112, 35 / 1152)
+
+
+def check_curvature(c: float) -> float:
+    """Return `c` as a float, or raise a ValueError if it is not a curvature."""
+    if not isinstance(c, Real) or not 0 < float(c) < np.inf:
+        raise ValueError(
+            f"curvature must be a finite number above 0, got {c!r}. The ball has "
+            "sectional curvature -curvature; for flat space use Euclidean()."
+        )
+    return float(c)
+
+
+def as_arrays(*arrays: Array) -> tuple[Any, ...]:
+    """Return the namespace of `arrays`, then each of them as a floating array.
+
+    Anything that is not an array already (a list, a number) becomes a NumPy array.
+    """
+    converted = [a if is_array_api_obj(a) else np.asarray(a) for a in arrays]
+    xp = array_namespace(*converted)
+    floats = [
+        a if xp.isdtype(a.dtype, "real floating") else xp.astype(a, xp.float64)
+        for a in converted
+    ]
+    return (xp, *floats)
+
+
+def sqnorm(xp: Any, x: Array) -> Array:
+    """Squared Euclidean norm over the last axis, which is kept with length 1."""
+    return xp.sum(x * x, axis=-1, keepdims=True)
+
+
+def dot(xp: Any, x: Array, y: Array) -> Array:
+    """Inner product over the last axis, which is kept with length 1."""
+    return xp.sum(x * y, axis=-1, keepdims=True)
+
+
+def norm(xp: Any, x: Array) -> Array:
+    """Euclidean norm over the last axis (kept); its torch gradient at 0 is 0."""
+    return xp.linalg.vector_norm(x, axis=-1, keepdims=True)
+
+
+def floor(xp: Any, x: Array, lowest: float) -> Array:
+    """Return `x`, with everything below `lowest` (nan too) replaced by it."""
+    return xp.where(x > lowest, x, xp.full_like(x, lowest))
+
+
+def _quotient(
+    xp: Any, t: Array, function: Callable[[Array], Array], series: Sequence[float]
+) -> Array:
+    """Return ``function(sqrt(t)) / sqrt(t)``, smooth at ``t = 0``.
+
+    Both branches see harmless arguments where the other one is chosen, so that
+    neither a warning nor a nan gradient leaks out of the branch not taken.
+    """
+    small = t < SERIES_BELOW
+    root = xp.sqrt(xp.where(small, xp.ones_like(t), t))
+    t_small = xp.where(small, t, xp.zeros_like(t))
+    taylor = series[-1] * xp.ones_like(t)
+    for coefficient in series[-2::-1]:
+        taylor = taylor * t_small + coefficient
+    return xp.where(small, taylor, function(root) / root)
+
+
+def tanhc(xp: Any, t: Array) -> Array:
+    """``tanh(sqrt(t)) / sqrt(t)``."""
+    return _quotient(xp, t, xp.tanh, _TANHC)
+
+
+def atanhc(xp: Any, t: Array) -> Array:
+    """``atanh(sqrt(t)) / sqrt(t)``; `t` is kept an ulp below 1, where it is infinite."""
+    last = 1.0 - float(xp.finfo(t.dtype).eps) / 2
+    return _quotient(
+        xp, xp.where(t < last, t, xp.full_like(t, last)), xp.atanh, _ATANHC
+    )
+
+
+def asinhc(xp: Any, t: Array) -> Array:
+    """``asinh(sqrt(t)) / sqrt(t)``."""
+    return _quotient(xp, t, xp.asinh, _ASINHC)
+
+
+def sinhc(xp: Any, t: Array) -> Array:
+    """``sinh(sqrt(t)) / sqrt(t)``."""
+    return _quotient(xp, t, xp.sinh, (1.0, 1 / 6, 1 / 120, 1 / 5040, 1 / 362880))
+
+
+def column_weights(xp: Any, X: Array, sample_weight: Array | None) -> Array:
+    """Return `sample_weight` as (..., n, 1), ones if None, in the kind of `X`."""
+    if sample_weight is None:
+        return xp.ones_like(X[..., :1])
+    weights = xp.asarray(sample_weight, dtype=X.dtype)
+    if weights.shape[-1] != X.shape[-2]:
+        raise ValueError(
+            f"sample_weight has length {weights.shape[-1]}, but X has "
+            f"{X.shape[-2]} points along its second last axis."
+        )
+    return weights[..., None]
+
+
+def is_numpy(x: Array) -> bool:
+    """Whether `x` is a NumPy array."""
+    return bool(is_numpy_array(x))
