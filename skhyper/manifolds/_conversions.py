@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from skhyper.manifolds._ops import Array, as_arrays, check_curvature, floor, sqnorm
+from skhyper.manifolds._ops import Array, as_arrays, check_curvature, sqnorm
+from skhyper.manifolds._poincare import PoincareBall
 
 
 def poincare_to_lorentz(x: Array, c: float = 1.0) -> Array:
@@ -27,10 +28,9 @@ def poincare_to_lorentz(x: Array, c: float = 1.0) -> Array:
     >>> poincare_to_lorentz([0.5, 0.0]).round(4)
     array([1.6667, 1.3333, 0.    ])
     """
-    c = check_curvature(c)
+    ball = PoincareBall(c)
     xp, x = as_arrays(x)
-    gap = floor(xp, 1.0 - c * sqnorm(xp, x), float(xp.finfo(x.dtype).eps))
-    space = 2.0 * x / gap
+    space = 2.0 * x / ball.gap(x)
     return xp.concat([xp.sqrt(1.0 / c + sqnorm(xp, space)), space], axis=-1)
 
 
@@ -55,9 +55,9 @@ def lorentz_to_poincare(x: Array, c: float = 1.0) -> Array:
     >>> lorentz_to_poincare([5 / 3, 4 / 3, 0.0]).round(4)
     array([0.5, 0. ])
     """
-    c = check_curvature(c)
+    ball = PoincareBall(c)
     _, x = as_arrays(x)
-    return x[..., 1:] / (1.0 + c**0.5 * x[..., :1])
+    return ball.project(x[..., 1:] / (1.0 + c**0.5 * x[..., :1]))
 
 
 def poincare_to_klein(x: Array, c: float = 1.0) -> Array:
@@ -107,7 +107,6 @@ def klein_to_poincare(x: Array, c: float = 1.0) -> Array:
     >>> klein_to_poincare([0.8, 0.0])
     array([0.5, 0. ])
     """
-    c = check_curvature(c)
+    ball = PoincareBall(c)
     xp, x = as_arrays(x)
-    gap = floor(xp, 1.0 - c * sqnorm(xp, x), float(xp.finfo(x.dtype).eps))
-    return x / (1.0 + xp.sqrt(gap))
+    return x / (1.0 + xp.sqrt(ball.gap(x)))

@@ -102,18 +102,28 @@ class Euclidean:
         """Weighted mean over the second last axis of `X`."""
         xp, X = as_arrays(X)
         weights = column_weights(xp, X, sample_weight)
-        return xp.sum(weights * X, axis=-2) / xp.sum(weights, axis=-2)
+        return xp.sum(weights * X, axis=-2)
 
     def centroid_from_sums(self, space: Array, time: Array) -> Array:
         """Return the means from weighted sums of ``x`` and of ``1 / 2``."""
         _, space, time = as_arrays(space, time)
         return space / (2.0 * time)
 
-    def frechet_mean(self, X: Array, sample_weight: Array | None = None) -> Array:
-        """Weighted mean: in flat space the two means agree."""
+    def frechet_mean(
+        self,
+        X: Array,
+        sample_weight: Array | None = None,
+        *,
+        tol: float | None = None,
+        max_iter: int = 50,
+    ) -> Array:
+        """Weighted mean: in flat space the two means agree, and no step is needed."""
         return self.midpoint(X, sample_weight)
 
     def nearest(self, X: Array, codes: Array) -> Array:
         """Index of the nearest code for every point, ties to the lowest index."""
         xp, X, codes = as_arrays(X, codes)
-        return nearest_code(xp, X, codes, xp.ones_like(codes[:, 0]))
+        return nearest_code(xp, X, codes, self.gap)
+
+    def check_points(self, X: Array, name: str = "X") -> None:
+        """Accept every row: all of flat space is inside."""

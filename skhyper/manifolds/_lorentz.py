@@ -12,7 +12,8 @@ from skhyper.manifolds._ops import (
     asinhc,
     check_curvature,
     column_weights,
-    floor,
+    direction,
+    dot,
     norm,
     sinhc,
     sqnorm,
@@ -184,10 +185,21 @@ class Lorentz:
             The same point as `PoincareBall.midpoint` of the projected points.
         """
         xp, X = as_arrays(X)
-        total = xp.sum(column_weights(xp, X, sample_weight) * X, axis=-2)
-        square = total[..., :1] ** 2 - sqnorm(xp, total[..., 1:])
-        length = xp.sqrt(floor(xp, self.c * square, float(xp.finfo(X.dtype).tiny)))
-        return self._lift(xp, total[..., 1:] / length)
+        weights = column_weights(xp, X, sample_weight)
+        time, space = X[..., :1], X[..., 1:]
+        total = xp.sum(weights * space, axis=-2, keepdims=True)
+        # Along the direction u of the sum, its squared Minkowski length is the product
+        # of time + space and time - space. The smaller of the two would cancel for
+        # every point, so it is taken from their product, 1 / c + |across|^2.
+        u = direction(xp, total)
+        along = dot(xp, space, u)
+        large = time + xp.abs(along)
+        small = (1.0 / self.c + sqnorm(xp, space - along * u)) / large
+        ahead = along > 0.0
+        plus = xp.sum(weights * xp.where(ahead, large, small), axis=-2)
+        minus = xp.sum(weights * xp.where(ahead, small, large), axis=-2)
+        length = xp.sqrt(self.c * plus) * xp.sqrt(minus)
+        return self._lift(xp, total[..., 0, :] / length)
 
     def check_points(self, X: Array, name: str = "X", *, rtol: float = 1e-3) -> None:
         """Raise a ValueError unless every row of `X` lies on the upper sheet.

@@ -11,6 +11,7 @@ of the row.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ IntArray = NDArray[np.int64]
 
 # rows of a block: its scores (x 256 codes, float32) stay in the second-level cache
 BLOCK_ROWS = 1024
+# pairs of a row and a code whose differences are taken at once
+BLOCK_PAIRS = 8192
 
 
 class CodeScores:
@@ -40,12 +43,13 @@ class CodeScores:
         self.codes = np.ascontiguousarray(codes, dtype=np.float64)
         self.gap = np.ascontiguousarray(gap, dtype=np.float64)
         n_features = self.codes.shape[1]
-        length = np.sqrt(np.sum(self.codes**2, axis=1))
-        # Scores are homogeneous: a power of two brings the codes to length 1, so that
-        # float32 neither overflows nor underflows, and costs no digit.
-        largest = float(length.max())
-        self._unit = 2.0 ** -np.floor(np.log2(largest)) if largest > 0 else 1.0
-        unit_codes, unit_length = self.codes * self._unit, length * self._unit
+        # Scores are homogeneous: a power of two brings the codes to size 1, so that
+        # no square overflows or underflows, and costs no digit.
+        largest = float(np.abs(self.codes).max())
+        normal = largest >= np.finfo(np.float64).tiny
+        self._unit = 2.0 ** -np.floor(np.log2(largest)) if normal else 1.0
+        unit_codes = self.codes * self._unit
+        unit_length = np.sqrt(np.sum(unit_codes**2, axis=1))
         weight = 1.0 / self.gap
         # |x - c|^2 w = [x, |x|^2, 1] . [-2 w c, w, w |c|^2]: one product does it all
         table = np.vstack(
@@ -102,12 +106,29 @@ class CodeScores:
                 best[rows] = self._settle(X[rows], scores[rows], reach)
         return best
 
+    def candidates(
+        self, X: FloatArray, n_best: int
+    ) -> tuple[IntArray, IntArray, FloatArray]:
+        """Return (row, code, exact score) of codes that hold the `n_best` of each row.
+
+        A few more come along where the product cannot tell them apart.
+        """
+        scores, error = self.shortlist(X, np.float64)
+        n_best = min(n_best, len(self.codes))
+        last = np.partition(scores, n_best - 1, axis=1)[:, n_best - 1]
+        row, code = np.nonzero(~(scores > (last + 2.0 * error)[:, None]))
+        return row, code, self.exact(X[row], code)
+
     def _settle(
         self, X: FloatArray, scores: FloatArray, reach: FloatArray
     ) -> IntArray:
         """Choose by real differences among the codes whose score is within `reach`."""
         row, code = np.nonzero(~(scores > reach[:, None]))
-        value = self.exact(X[row], code)
+        value = np.empty(len(row))
+        # many copies of one code make every pair a near tie: bound the memory
+        for start in range(0, len(row), BLOCK_PAIRS):
+            pairs = slice(start, start + BLOCK_PAIRS)
+            value[pairs] = self.exact(X[row[pairs]], code[pairs])
         starts = np.searchsorted(row, np.arange(len(X)))
         lowest = np.minimum.reduceat(value, starts)
         hit = np.flatnonzero(value == lowest[row])
@@ -116,16 +137,19 @@ class CodeScores:
         return code[hit[first]]
 
 
-def nearest_code(xp: Any, X: Array, codes: Array, gap: Array) -> Array:
+def nearest_code(
+    xp: Any, X: Array, codes: Array, gap: Callable[[Array], Array]
+) -> Array:
     """Index of the nearest code of each row, for arrays of either kind."""
     if not is_numpy(X):
         # in training the product's own rounding is good enough
-        weight = 1.0 / gap
+        weight = 1.0 / gap(codes)[:, 0]
         cross = X @ (codes * weight[:, None]).mT
         offset = weight * sqnorm(xp, codes)[:, 0]
         return xp.argmin(sqnorm(xp, X) * weight - 2.0 * cross + offset, axis=-1)
-    scores = CodeScores(codes, gap)
-    X = np.asarray(X, dtype=np.float64)
+    codes = np.asarray(codes, dtype=np.float64)
+    scores = CodeScores(codes, gap(codes)[:, 0])
+    X = np.ascontiguousarray(X, dtype=np.float64)
     labels = np.empty(len(X), dtype=np.int64)
     for start in range(0, len(X), BLOCK_ROWS):
         block = slice(start, start + BLOCK_ROWS)

@@ -7,7 +7,12 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, is_array_api_obj, is_numpy_array
+from array_api_compat import (
+    array_namespace,
+    device,
+    is_array_api_obj,
+    is_numpy_array,
+)
 
 # An array of either kind. Both libraries type their arrays too differently for a
 # common static type; every function gives back the kind it was given.
@@ -75,7 +80,7 @@ def _quotient(
     neither a warning nor a nan gradient leaks out of the branch not taken.
     """
     small = t < SERIES_BELOW
-    root = xp.sqrt(xp.where(small, xp.ones_like(t), t))
+    root = xp.sqrt(xp.where(small, xp.full_like(t, 0.25), t))
     t_small = xp.where(small, t, xp.zeros_like(t))
     taylor = series[-1] * xp.ones_like(t)
     for coefficient in series[-2::-1]:
@@ -90,7 +95,7 @@ def tanhc(xp: Any, t: Array) -> Array:
 
 def atanhc(xp: Any, t: Array) -> Array:
     """``atanh(sqrt(t)) / sqrt(t)``; `t` is kept an ulp below 1, where it is infinite."""
-    last = 1.0 - float(xp.finfo(t.dtype).eps) / 2
+    last = 1.0 - float(xp.finfo(t.dtype).eps)
     return _quotient(
         xp, xp.where(t < last, t, xp.full_like(t, last)), xp.atanh, _ATANHC
     )
@@ -106,17 +111,27 @@ def sinhc(xp: Any, t: Array) -> Array:
     return _quotient(xp, t, xp.sinh, (1.0, 1 / 6, 1 / 120, 1 / 5040, 1 / 362880))
 
 
+def direction(xp: Any, x: Array) -> Array:
+    """Return `x` scaled to length 1 over the last axis; a fixed unit vector for 0."""
+    length = norm(xp, x)
+    zero = length <= 0.0
+    anywhere = xp.full_like(x, x.shape[-1] ** -0.5)
+    return xp.where(zero, anywhere, x / xp.where(zero, xp.ones_like(length), length))
+
+
 def column_weights(xp: Any, X: Array, sample_weight: Array | None) -> Array:
-    """Return `sample_weight` as (..., n, 1), ones if None, in the kind of `X`."""
+    """Return `sample_weight`, equal if None, scaled to sum 1, as (..., n, 1)."""
     if sample_weight is None:
-        return xp.ones_like(X[..., :1])
-    weights = xp.asarray(sample_weight, dtype=X.dtype)
+        return xp.full_like(X[..., :1], 1.0 / X.shape[-2])
+    weights = xp.asarray(sample_weight, dtype=X.dtype, device=device(X))
     if weights.shape[-1] != X.shape[-2]:
         raise ValueError(
             f"sample_weight has length {weights.shape[-1]}, but X has "
             f"{X.shape[-2]} points along its second last axis."
         )
-    return weights[..., None]
+    total = xp.sum(weights, axis=-1, keepdims=True)
+    total = floor(xp, total, float(xp.finfo(X.dtype).tiny))
+    return (weights / total)[..., None]
 
 
 def is_numpy(x: Array) -> bool:

@@ -14,6 +14,7 @@ from skhyper.manifolds._ops import (
     atanhc,
     check_curvature,
     column_weights,
+    direction,
     dot,
     floor,
     is_numpy,
@@ -100,14 +101,15 @@ class PoincareBall:
         Returns
         -------
         array of shape (..., n_features)
-            Scaled radially to ``(1 - eps) / sqrt(c)``: a guard for the last ulp.
+            Scaled radially to ``(1 - 3 eps) / sqrt(c)``: a guard for the last ulp,
+            far enough inside that the rounding of the result stays inside too.
         """
         xp, x = as_arrays(x)
-        last = 1.0 - float(xp.finfo(x.dtype).eps)
+        eps = float(xp.finfo(x.dtype).eps)
         t = self.c * sqnorm(xp, x)
-        outside = t > last * last
+        outside = t > (1.0 - eps) ** 2
         root = xp.sqrt(xp.where(outside, t, xp.ones_like(t)))
-        return x * xp.where(outside, last / root, xp.ones_like(t))
+        return x * xp.where(outside, (1.0 - 3.0 * eps) / root, xp.ones_like(t))
 
     def sq_chord(self, x: Array, y: Array) -> Array:
         """Return ``|x - y|^2 / (A_x A_y)`` with ``A = 1 - c |.|^2``, shape (...).
@@ -340,17 +342,22 @@ class PoincareBall:
             space it is the mean.
         """
         xp, X = as_arrays(X)
-        weights = column_weights(xp, X, sample_weight)
-        rough = self._centroid(xp, X, weights)[..., None, :]
-        # near the rim the closed form cancels; seen from the first result it does not
-        offset = self._centroid(xp, self.add(-rough, X), weights)[..., None, :]
-        return self.add(rough, offset)[..., 0, :]
+        return self._centroid(xp, X, column_weights(xp, X, sample_weight))
 
     def _centroid(self, xp: Any, X: Array, weights: Array) -> Array:
-        gap = self.gap(X)
-        space = xp.sum(weights * X / gap, axis=-2)
-        time = xp.sum(weights * (1.0 / gap - 0.5), axis=-2)
-        return self.centroid_from_sums(space, time)
+        lifted = weights / self.gap(X)
+        space = xp.sum(lifted * X, axis=-2, keepdims=True)
+        # Along the direction u of the sum, its squared Minkowski length is the product
+        # of time + space and time - space: sums of lifted |u + x|^2 / 2 and of lifted
+        # |u - x|^2 / 2, in which nothing cancels, however far out the points lie.
+        u, x = direction(xp, space), self.c**0.5 * X
+        tiny = float(xp.finfo(X.dtype).tiny)
+        plus, minus = (
+            floor(xp, 0.5 * xp.sum(lifted * sqnorm(xp, a), axis=-2), tiny)
+            for a in (u + x, u - x)
+        )
+        time, length = 0.5 * (plus + minus), xp.sqrt(plus) * xp.sqrt(minus)
+        return self.project(space[..., 0, :] / (time + length))
 
     def centroid_from_sums(self, space: Array, time: Array) -> Array:
         """Return the gyromidpoint from Lorentz sums, the statistic of k-means.
@@ -415,7 +422,7 @@ class PoincareBall:
             seen = self.add(-mean, X)
             step = self._centroid(xp, seen, weights * self._slope(xp, seen))
             mean = self.add(mean, step[..., None, :])
-            if float(xp.max(self.c * sqnorm(xp, step))) <= tol * tol:
+            if bool(xp.max(self.c * sqnorm(xp, step)) <= tol * tol):
                 break
         return mean[..., 0, :]
 
@@ -443,7 +450,7 @@ class PoincareBall:
             the result does not depend on how a matrix product rounds.
         """
         xp, X, codes = as_arrays(X, codes)
-        return nearest_code(xp, X, codes, self.gap(codes)[..., 0])
+        return nearest_code(xp, X, codes, self.gap)
 
     def check_points(self, X: Array, name: str = "X") -> None:
         """Raise a ValueError unless every row of `X` lies inside the ball.
@@ -461,15 +468,14 @@ class PoincareBall:
             With the first offending row, its norm and the radius of the ball.
         """
         xp, X = as_arrays(X)
-        length = norm(xp, X)[..., 0]
-        radius = 1.0 / self.c**0.5
-        outside = np.flatnonzero(~(np.asarray(length) < radius))
+        outside = np.flatnonzero(~np.asarray(self.c * sqnorm(xp, X) < 1.0))
         if outside.size:
             first = int(outside[0])
+            length = float(np.linalg.norm(np.asarray(X)[first]))
             raise ValueError(
-                f"{name} has {outside.size} of {length.shape[0]} points outside the "
+                f"{name} has {outside.size} of {X.shape[0]} points outside the "
                 f"Poincare ball of curvature {self.c:g}: row {first} has norm "
-                f"{float(length[first]):.6g}, the radius is {radius:.6g}. Give "
+                f"{length:.6g}, the radius is {1.0 / self.c**0.5:.6g}. Give "
                 "Euclidean features with input_geometry='tangent', or a smaller "
                 "curvature."
             )

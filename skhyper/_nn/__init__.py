@@ -1,0 +1,1 @@
+"""The only folder that imports torch: networks, the residual stack, the loop."""

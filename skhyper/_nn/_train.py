@@ -1,0 +1,171 @@
+"""The training loop: epochs, best weights, dead codes, early stopping."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from skhyper._nn._model import Quantized, ResidualAutoencoder
+
+Report = Callable[[dict[str, float]], None]
+
+
+@dataclass
+class Settings:
+    """What the loop needs of an estimator's parameters."""
+
+    max_iter: int
+    batch_size: int
+    learning_rate: float
+    commitment_weight: float
+    n_iter_no_change: int
+    tol: float
+    seed: int
+
+
+@dataclass
+class History:
+    """What the loop leaves behind."""
+
+    loss_curve: list[float] = field(default_factory=list)
+    validation_errors: list[float] = field(default_factory=list)
+    best_epoch: int = 0
+
+
+class Trainer:
+    """Fit a `ResidualAutoencoder`.
+
+    Parameters
+    ----------
+    model : ResidualAutoencoder
+        With its codebooks in place.
+    X, weight : tensors (n, n_features) and (n,)
+        Rows and their weights, of mean 1, on the model's device.
+    settings : Settings
+        Hyper-parameters.
+    validation : pair of tensors, optional
+        Rows and weights whose reconstruction error then decides.
+    """
+
+    def __init__(
+        self,
+        model: ResidualAutoencoder,
+        X: torch.Tensor,
+        weight: torch.Tensor,
+        settings: Settings,
+        validation: tuple[torch.Tensor, torch.Tensor] | None = None,
+    ) -> None:
+        self.model, self.X, self.weight = model, X, weight
+        self.settings, self.validation = settings, validation
+        # on the CPU, so that a seed shuffles the same way on every device
+        self._generator = torch.Generator().manual_seed(settings.seed)
+        self._optimizer = torch.optim.AdamW(
+            model.parameters(), lr=settings.learning_rate, weight_decay=0.0
+        )
+
+    def run(self, report: Report | None = None) -> History:
+        """Train until `max_iter` or until nothing improves; keep the best weights."""
+        history = History()
+        best, lowest, stalled = _snapshot(self.model), float("inf"), 0
+        try:
+            for epoch in range(1, self.settings.max_iter + 1):
+                loss, last = self._epoch()
+                error = self._validate()
+                measure = loss if error is None else error
+                if not torch.isfinite(torch.tensor(measure)):
+                    warnings.warn(
+                        f"The loss is {measure} after epoch {epoch}; training stops "
+                        f"with the weights of epoch {history.best_epoch}. Lower "
+                        "learning_rate, or scale the features.",
+                        UserWarning,
+                        stacklevel=4,
+                    )
+                    break
+                history.loss_curve.append(loss)
+                if error is not None:
+                    history.validation_errors.append(error)
+                stalled = 0 if measure < lowest - self.settings.tol else stalled + 1
+                if measure < lowest:
+                    best, lowest = _snapshot(self.model), measure
+                    history.best_epoch = epoch
+                if report is not None:
+                    report({"epoch": epoch, "loss": loss, "best": lowest})
+                if stalled >= self.settings.n_iter_no_change:
+                    break
+                self._revive(last)
+        except KeyboardInterrupt:
+            warnings.warn(
+                "Training was interrupted; the weights of epoch "
+                f"{history.best_epoch} are kept.",
+                UserWarning,
+                stacklevel=4,
+            )
+        self.model.load_state_dict(best)
+        return history
+
+    def _epoch(self) -> tuple[float, Quantized]:
+        """Take one pass over the data in shuffled batches of nearly equal size."""
+        n = len(self.X)
+        order = torch.randperm(n, generator=self._generator).to(self.X.device)
+        n_batches = -(-n // self.settings.batch_size)
+        self._counts = [
+            torch.zeros(len(codebook), device=self.X.device, dtype=torch.int64)
+            for codebook in self.model.codebooks
+        ]
+        total = torch.zeros((), device=self.X.device, dtype=self.model.point_dtype)
+        self.model.train()
+        for rows in torch.tensor_split(order, n_batches):
+            losses, quantized = self.model.losses(
+                self.X[rows], self.weight[rows], self.settings.commitment_weight
+            )
+            self._optimizer.zero_grad(set_to_none=True)
+            losses.total.backward()
+            self._optimizer.step()
+            self.model.confine()
+            for count, codes in zip(self._counts, quantized.codes, strict=True):
+                count += torch.bincount(codes, minlength=len(count))
+            total += losses.total.detach() * (len(rows) / n)
+        return float(total), quantized
+
+    @torch.no_grad()
+    def _validate(self) -> float | None:
+        """Return the reconstruction error of the validation rows, if there are any."""
+        if self.validation is None:
+            return None
+        self.model.eval()
+        X, weight = self.validation
+        error, n = 0.0, len(X)
+        for start in range(0, n, 4096):
+            x, w = X[start : start + 4096], weight[start : start + 4096]
+            x_hat = self.model.reconstruct(x)
+            error += float(torch.sum(w * torch.mean((x - x_hat) ** 2, dim=-1)))
+        return error / float(weight.sum())
+
+    @torch.no_grad()
+    def _revive(self, last: Quantized) -> None:
+        """Move codes that an epoch has not used onto residuals of its last batch."""
+        for codebook, count, residual in zip(
+            self.model.codebooks, self._counts, last.residuals, strict=True
+        ):
+            dead = torch.nonzero(count == 0)[:, 0]
+            if len(dead) == 0:
+                continue
+            drawn = torch.randint(
+                len(residual), (len(dead),), generator=self._generator
+            ).to(residual.device)
+            codebook[dead] = self.model.manifold.logmap0(residual[drawn]).to(
+                codebook.dtype
+            )
+            state = self._optimizer.state.get(codebook, {})
+            for moment in ("exp_avg", "exp_avg_sq"):
+                if moment in state:
+                    state[moment][dead] = 0.0
+
+
+def _snapshot(model: torch.nn.Module) -> dict[str, Any]:
+    return copy.deepcopy(model.state_dict())

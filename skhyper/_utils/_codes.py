@@ -1,0 +1,85 @@
+"""Checks and arithmetic on arrays of codes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def resolve_sizes(codebook_size: Any, n_levels: int) -> list[int]:
+    """Return the number of codes of each level, as `codebook_size` asks for."""
+    if isinstance(codebook_size, Integral):
+        return [int(codebook_size)] * n_levels
+    sizes = list(codebook_size)
+    if len(sizes) != n_levels:
+        raise ValueError(
+            f"codebook_size={codebook_size!r} has {len(sizes)} entries for "
+            f"n_levels={n_levels}; give one size per level, or a single integer."
+        )
+    if not all(isinstance(size, Integral) and size >= 1 for size in sizes):
+        raise ValueError(
+            f"codebook_size={codebook_size!r} must hold integers of at least 1."
+        )
+    return [int(size) for size in sizes]
+
+
+def check_codes(codes: ArrayLike, sizes: Sequence[int]) -> NDArray[np.int64]:
+    """Return `codes` as (n_samples, m) int64 with ``1 <= m <= len(sizes)``.
+
+    Raises
+    ------
+    ValueError
+        If the codes are not integers, not 2-D, empty, too wide, or out of range.
+    """
+    array = np.asarray(codes)
+    if array.ndim != 2:
+        raise ValueError(
+            f"codes must be 2-D, (n_samples, n_levels), got shape {array.shape}. "
+            "Reshape a single row with codes.reshape(1, -1)."
+        )
+    if not np.issubdtype(array.dtype, np.integer):
+        raise ValueError(
+            f"codes must be integers, got dtype {array.dtype}. If they hold whole "
+            "numbers, cast them with codes.astype(np.int64)."
+        )
+    if array.shape[0] == 0:
+        raise ValueError("codes has 0 samples; at least 1 is needed.")
+    if not 1 <= array.shape[1] <= len(sizes):
+        raise ValueError(
+            f"codes has {array.shape[1]} columns, expected 1 to {len(sizes)}: the "
+            "fitted levels, or the first of them for a coarser reconstruction."
+        )
+    for level, size in enumerate(sizes[: array.shape[1]]):
+        column = array[:, level]
+        bad = np.flatnonzero((column < 0) | (column >= size))
+        if bad.size:
+            raise ValueError(
+                f"codes has the token {column[bad[0]]} in row {bad[0]}, level "
+                f"{level}; the fitted codebook of that level has {size} codes, so "
+                f"tokens run from 0 to {size - 1}."
+            )
+    return array.astype(np.int64, copy=False)
+
+
+def mixed_radix(codes: NDArray[np.int64], sizes: Sequence[int]) -> NDArray[np.int64]:
+    """Return each row as one integer, the first column the most significant.
+
+    Raises
+    ------
+    ValueError
+        If the largest such integer does not fit int64.
+    """
+    depth = codes.shape[1]
+    if int(np.prod([int(size) for size in sizes[:depth]], dtype=object)) > 2**63:
+        raise ValueError(
+            f"depth={depth} gives more than 2**63 possible labels for codebooks of "
+            f"sizes {list(sizes[:depth])}; use a smaller depth."
+        )
+    label = np.zeros(len(codes), dtype=np.int64)
+    for level, size in enumerate(sizes[:depth]):
+        label = label * size + codes[:, level]
+    return label

@@ -1,0 +1,200 @@
+"""The contract that quantizers and tokenizers share: vectors to codes, and back."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+)
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skhyper._utils._codes import check_codes, mixed_radix
+from skhyper._utils._weights import check_sample_weight
+
+
+def check_X(estimator: BaseEstimator, X: Any, *, reset: bool) -> NDArray[Any]:
+    """Return `X` as a finite, C-ordered 2-D array of float64 or float32.
+
+    The one door through which data enter. The row-major layout is part of the
+    promise that a row's codes do not depend on how the rows are stored.
+    """
+    if getattr(X, "requires_grad", False):
+        raise ValueError(
+            "X is a torch tensor that requires grad, and codes have no gradient; "
+            "give X.detach()."
+        )
+    X = validate_data(
+        estimator, X, reset=reset, dtype=[np.float64, np.float32], order="C"
+    )
+    return np.asarray(X)
+
+
+class BaseCoder(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC
+):
+    """Base of the estimators that turn each row into one token a level.
+
+    A subclass fits ``codebooks_`` and ``labels_``, sets ``_dtype`` to the dtype seen
+    in `fit`, and says how validated rows become codes (`_encode`) and codes become
+    rows (`_decode`).
+    """
+
+    codebooks_: list[NDArray[np.float64]]
+    labels_: NDArray[np.int64]
+    _dtype: np.dtype[Any]
+
+    @abstractmethod
+    def fit(self, X: ArrayLike, y: None = None, sample_weight: Any = None) -> Self:
+        """Learn the codebooks from `X`."""
+
+    @abstractmethod
+    def _encode(self, X: NDArray[Any]) -> NDArray[np.int64]:
+        """Return the codes of validated rows."""
+
+    @abstractmethod
+    def _decode(self, codes: NDArray[np.int64]) -> NDArray[Any]:
+        """Return the rows that validated codes stand for."""
+
+    def transform(self, X: ArrayLike) -> NDArray[np.int64]:
+        """Encode `X`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The data.
+
+        Returns
+        -------
+        codes : int64 array of shape (n_samples, n_levels)
+            The first column is the coarsest. A pure function of each row.
+        """
+        check_is_fitted(self)
+        return self._encode(check_X(self, X, reset=False))
+
+    def inverse_transform(self, codes: ArrayLike) -> NDArray[Any]:
+        """Reconstruct rows from codes.
+
+        Parameters
+        ----------
+        codes : array-like of int, shape (n_samples, m)
+            All the levels, or the first `m` of them for a coarser reconstruction.
+
+        Returns
+        -------
+        X : array of shape (n_samples, n_features)
+            In the input space, with the dtype seen in `fit`.
+
+        Raises
+        ------
+        ValueError
+            If `codes` is not a 2-D array of integers, has more columns than levels,
+            or holds a token outside its codebook.
+        """
+        check_is_fitted(self)
+        decoded = self._decode(check_codes(codes, self._sizes()))
+        return decoded.astype(self._dtype, copy=False)
+
+    def predict(self, X: ArrayLike, depth: int = 1) -> NDArray[np.int64]:
+        """Label each row by its first `depth` tokens.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The data.
+        depth : int, default=1
+            How many levels to join into a label.
+
+        Returns
+        -------
+        labels : int64 array of shape (n_samples,)
+            The tokens read as the digits of one number (mixed radix over the fitted
+            codebook sizes), so that clustering metrics apply.
+
+        Raises
+        ------
+        ValueError
+            If `depth` is not between 1 and the number of levels, or so large that the
+            labels would not fit int64.
+        """
+        check_is_fitted(self)
+        return self._labels(self._encode(check_X(self, X, reset=False)), depth)
+
+    def fit_predict(
+        self, X: ArrayLike, y: None = None, sample_weight: ArrayLike | None = None
+    ) -> NDArray[np.int64]:
+        """Fit, and return the first token of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The data.
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        labels : int64 array of shape (n_samples,)
+            ``labels_``.
+        """
+        return self.fit(X, y, sample_weight=sample_weight).labels_
+
+    def score(
+        self, X: ArrayLike, y: None = None, sample_weight: ArrayLike | None = None
+    ) -> float:
+        """Return minus the mean squared reconstruction error in the input space.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The data.
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        score : float
+            Averaged over rows and features; higher is better, 0 the best. It always
+            favours the larger codebook.
+        """
+        check_is_fitted(self)
+        X = check_X(self, X, reset=False)
+        weight = check_sample_weight(sample_weight, X)
+        error = self._sq_error(X, self._decode(self._encode(X)))
+        return -float(np.average(error, weights=weight))
+
+    def _sq_error(self, X: NDArray[Any], X_hat: NDArray[Any]) -> NDArray[np.float64]:
+        """Squared error of each row, averaged over its features."""
+        difference = X.astype(np.float64, copy=False) - X_hat
+        return np.asarray(np.mean(difference * difference, axis=1))
+
+    def _labels(self, codes: NDArray[np.int64], depth: int) -> NDArray[np.int64]:
+        sizes = self._sizes()
+        if not 1 <= depth <= len(sizes):
+            raise ValueError(
+                f"depth={depth!r} must be between 1 and the {len(sizes)} fitted levels."
+            )
+        return mixed_radix(codes[:, :depth], sizes)
+
+    def _sizes(self) -> list[int]:
+        return [len(codebook) for codebook in self.codebooks_]
+
+    @property
+    def _n_features_out(self) -> int:
+        return len(self.codebooks_)
+
+    def __sklearn_tags__(self) -> Tags:
+        """Return scikit-learn's tags: codes are int64 whatever the input's dtype."""
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []
+        return tags
