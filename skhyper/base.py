@@ -55,6 +55,22 @@ class BaseCoder(
         """Learn the codebooks from `X`."""
 
     @abstractmethod
+    def _manifold(self) -> Any:
+        """Return the space in which points and codes live."""
+
+    @abstractmethod
+    def _stack(self) -> Any:
+        """Return the `ResidualStack` over ``codebooks_``."""
+
+    @abstractmethod
+    def _points(self, X: NDArray[Any]) -> NDArray[np.float64]:
+        """Return validated rows as points of the manifold."""
+
+    def _prefix_points(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the points that validated codes, or prefixes of them, stand for."""
+        return np.asarray(self._stack().decode(codes))
+
+    @abstractmethod
     def _encode(self, X: NDArray[Any]) -> NDArray[np.int64]:
         """Return the codes of validated rows."""
 

@@ -6,7 +6,9 @@ import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from skhyper.manifolds._residual import RESIDUAL_RULES
@@ -14,6 +16,9 @@ from skhyper.manifolds._residual import RESIDUAL_RULES
 # codes and latents stay within this share of the ball's radius, where float32
 # coordinates keep five digits and gradients through expmap0 stay below a factor 11
 LARGEST_RADIUS = 0.95
+
+# rows that pass the network at once where no gradient is kept
+EVALUATION_ROWS = 4096
 
 
 def mlp(widths: Sequence[int]) -> nn.Sequential:
@@ -62,6 +67,8 @@ class ResidualAutoencoder(nn.Module):
         manifold: Any,
         residual: str,
         point_dtype: torch.dtype,
+        dtype: torch.dtype,
+        latent_dim: int,
     ) -> None:
         super().__init__()
         self.encoder, self.decoder = encoder, decoder
@@ -70,14 +77,78 @@ class ResidualAutoencoder(nn.Module):
         # codes as tangent vectors: any optimizer may step on them
         self.codebooks = nn.ParameterList()
         self.reach = manifold_reach(manifold)
+        self.encoder.to(dtype), self.decoder.to(dtype)
+        self.register_buffer("shift", torch.zeros(latent_dim, dtype=dtype))
+        self.register_buffer("scale", torch.ones((), dtype=dtype))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the network."""
+        return self.scale.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.scale.device
+
+    def set_codebooks(self, tangents: Sequence[NDArray[np.float64]]) -> None:
+        """Start the codebooks at the given tangent vectors."""
+        self.codebooks = nn.ParameterList(
+            torch.from_numpy(t.copy()).to(self.device, self.point_dtype)
+            for t in tangents
+        )
+
+    def tangents(self) -> list[NDArray[np.float64]]:
+        """Return the codebooks as tangent vectors, in NumPy."""
+        return [
+            codebook.detach().cpu().numpy().astype(np.float64)
+            for codebook in self.codebooks
+        ]
+
+    def network_weights(self) -> dict[str, NDArray[Any]]:
+        """Return all but the codebooks as NumPy arrays, by name."""
+        return {
+            name: value.detach().cpu().numpy().copy()
+            for name, value in self.state_dict().items()
+            if not name.startswith("codebooks")
+        }
+
+    def load_network_weights(self, weights: dict[str, NDArray[Any]]) -> None:
+        """Take over what `network_weights` gave."""
+        state = {name: torch.from_numpy(np.array(v)) for name, v in weights.items()}
+        self.load_state_dict(state)
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
         """Return tangent latents, bounded smoothly so that no gradient dies at a clip."""
-        v = self.encoder(x)
+        v = (self.encoder(x) - self.shift) * self.scale
         if self.reach is None:
             return v
         length = torch.linalg.vector_norm(v, dim=-1, keepdim=True) / self.reach
-        return v * torch.where(length > 1e-4, torch.tanh(length) / length, 1.0)
+        safe = torch.where(length > 1e-4, length, 1.0)
+        return v * torch.where(length > 1e-4, torch.tanh(safe) / safe, 1.0)
+
+    def decode(self, u: torch.Tensor) -> torch.Tensor:
+        """Return the features of tangent latents."""
+        return self.decoder(u.to(self.dtype) / self.scale + self.shift)
+
+    def autoencode(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the features of latents that are neither bounded nor quantized."""
+        return self.decoder(self.encoder(x))
+
+    @torch.no_grad()
+    def centre_latents(self, x: torch.Tensor, weight: torch.Tensor) -> None:
+        """Put the latents' mean at the origin and their mean square length at 1.
+
+        The decoder undoes it, so that the autoencoder stays what it is. It makes the
+        quantization losses as large as the reconstruction loss, and a curvature mean
+        the same, whatever scale the encoder has come to.
+        """
+        v = torch.cat([self.encoder(part) for part in x.split(EVALUATION_ROWS)])
+        share = (weight / weight.sum()).to(v.dtype)[:, None]
+        mean = torch.sum(share * v, dim=0)
+        square = float(torch.sum(share * (v - mean) ** 2))
+        self.shift.copy_(mean)
+        self.scale.fill_(square**-0.5 if square > 0 else 1.0)
 
     def quantize(self, z: torch.Tensor) -> Quantized:
         """Encode points greedily; residuals carry no gradient from level to level."""
@@ -120,21 +191,16 @@ class ResidualAutoencoder(nn.Module):
         # straight through: the decoder's gradient reaches the latent as it is, in
         # tangent coordinates, where copying it damps nothing
         u_hat = self.manifold.logmap0(quantized.prefixes[-1])
-        x_hat = self.decoder((u + (u_hat - u).detach()).to(x.dtype))
+        x_hat = self.decode(u + (u_hat - u).detach())
         reconstruction = torch.mean(weight * torch.mean((x - x_hat) ** 2, dim=-1))
         quantization = codebook + commitment_weight * commitment
         total = reconstruction + torch.mean(weight * quantization)
         return Losses(total, reconstruction.detach()), quantized
 
     def reconstruct(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the decoder's output for the codes of a batch."""
+        """Return the features of the codes of a batch."""
         z = self.manifold.expmap0(self.embed(x).to(self.point_dtype))
-        u_hat = self.manifold.logmap0(self.quantize(z).prefixes[-1])
-        return self.decoder(u_hat.to(x.dtype))
-
-    def autoencode(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the decoder's output for latents that are not quantized."""
-        return self.decoder(self.embed(x))
+        return self.decode(self.manifold.logmap0(self.quantize(z).prefixes[-1]))
 
     @torch.no_grad()
     def confine(self) -> None:

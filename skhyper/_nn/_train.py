@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from skhyper._nn._model import Quantized, ResidualAutoencoder
+from skhyper._nn._model import EVALUATION_ROWS, Quantized, ResidualAutoencoder
 
 Report = Callable[[dict[str, float]], None]
 
@@ -64,13 +64,30 @@ class Trainer:
         self.settings, self.validation = settings, validation
         # on the CPU, so that a seed shuffles the same way on every device
         self._generator = torch.Generator().manual_seed(settings.seed)
-        self._optimizer = torch.optim.AdamW(
-            model.parameters(), lr=settings.learning_rate, weight_decay=0.0
+
+    def pretrain(self, n_epochs: int) -> None:
+        """Train the bare autoencoder, so that codebooks start on latents that mean
+        something, then centre the latents.
+        """
+        optimizer = torch.optim.AdamW(
+            self._network(), lr=self.settings.learning_rate, weight_decay=0.0
         )
+        self.model.train()
+        for _ in range(n_epochs):
+            for rows in self._batches():
+                x = self.X[rows]
+                error = torch.mean((x - self.model.autoencode(x)) ** 2, dim=-1)
+                optimizer.zero_grad(set_to_none=True)
+                torch.mean(self.weight[rows] * error).backward()
+                optimizer.step()
+        self.model.centre_latents(self.X, self.weight)
 
     def run(self, report: Report | None = None) -> History:
         """Train until `max_iter` or until nothing improves; keep the best weights."""
         history = History()
+        self._optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=self.settings.learning_rate, weight_decay=0.0
+        )
         best, lowest, stalled = _snapshot(self.model), float("inf"), 0
         try:
             for epoch in range(1, self.settings.max_iter + 1):
@@ -108,18 +125,24 @@ class Trainer:
         self.model.load_state_dict(best)
         return history
 
-    def _epoch(self) -> tuple[float, Quantized]:
-        """Take one pass over the data in shuffled batches of nearly equal size."""
+    def _network(self) -> list[torch.nn.Parameter]:
+        return [*self.model.encoder.parameters(), *self.model.decoder.parameters()]
+
+    def _batches(self) -> tuple[torch.Tensor, ...]:
+        """Return the rows of shuffled batches of nearly equal size."""
         n = len(self.X)
         order = torch.randperm(n, generator=self._generator).to(self.X.device)
-        n_batches = -(-n // self.settings.batch_size)
+        return torch.tensor_split(order, -(-n // self.settings.batch_size))
+
+    def _epoch(self) -> tuple[float, Quantized]:
+        """Take one pass over the data in shuffled batches of nearly equal size."""
         self._counts = [
             torch.zeros(len(codebook), device=self.X.device, dtype=torch.int64)
             for codebook in self.model.codebooks
         ]
         total = torch.zeros((), device=self.X.device, dtype=self.model.point_dtype)
         self.model.train()
-        for rows in torch.tensor_split(order, n_batches):
+        for rows in self._batches():
             losses, quantized = self.model.losses(
                 self.X[rows], self.weight[rows], self.settings.commitment_weight
             )
@@ -129,7 +152,7 @@ class Trainer:
             self.model.confine()
             for count, codes in zip(self._counts, quantized.codes, strict=True):
                 count += torch.bincount(codes, minlength=len(count))
-            total += losses.total.detach() * (len(rows) / n)
+            total += losses.total.detach() * (len(rows) / len(self.X))
         return float(total), quantized
 
     @torch.no_grad()
@@ -139,9 +162,8 @@ class Trainer:
             return None
         self.model.eval()
         X, weight = self.validation
-        error, n = 0.0, len(X)
-        for start in range(0, n, 4096):
-            x, w = X[start : start + 4096], weight[start : start + 4096]
+        error = 0.0
+        for x, w in zip(X.split(EVALUATION_ROWS), weight.split(EVALUATION_ROWS)):
             x_hat = self.model.reconstruct(x)
             error += float(torch.sum(w * torch.mean((x - x_hat) ** 2, dim=-1)))
         return error / float(weight.sum())

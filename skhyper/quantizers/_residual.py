@@ -86,7 +86,7 @@ class _BaseResidualQuantizer(BaseCoder):
         self._chart().warn_if_saturated(Z)
         present = weight > 0
         self.codebooks_, self.n_iter_ = fit_levels(
-            self._chart().manifold,
+            self._manifold(),
             Z[present],
             weight[present],
             sizes,
@@ -114,16 +114,20 @@ class _BaseResidualQuantizer(BaseCoder):
         )
         return self
 
+    def _manifold(self) -> Euclidean | PoincareBall:
+        return self._chart().manifold
+
     def _stack(self) -> ResidualStack:
-        return ResidualStack(
-            self._chart().manifold, self.codebooks_, self._residual_rule()
-        )
+        return ResidualStack(self._manifold(), self.codebooks_, self._residual_rule())
+
+    def _points(self, X: NDArray[Any]) -> NDArray[np.float64]:
+        return self._chart().points(X)
 
     def _encode(self, X: NDArray[Any]) -> NDArray[np.int64]:
-        return self._stack().encode(self._chart().points(X), self.beam_size)
+        return self._stack().encode(self._points(X), self.beam_size)
 
     def _decode(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
-        return self._chart().features(self._stack().decode(codes))
+        return self._chart().features(self._prefix_points(codes))
 
     def _sq_error(self, X: NDArray[Any], X_hat: NDArray[Any]) -> NDArray[np.float64]:
         return self._chart().sq_error(X, X_hat)

@@ -1,0 +1,60 @@
+"""One colour for each label, whatever the labels are."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+# M. A. Petroff, "Accessible Color Sequences for Data Visualization", arXiv:2107.02270
+PETROFF = (
+    *("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6"),
+    *("#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"),
+)
+
+
+class Colors(NamedTuple):
+    """What `scatter` needs to colour points by their labels."""
+
+    cmap: Any
+    low: float
+    high: float
+    classes: NDArray[Any] | None  # None if the labels are measurements
+
+    def values(self, labels: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the number of each label that `cmap` turns into a colour."""
+        if self.classes is None:
+            return labels.astype(np.float64)
+        return np.searchsorted(self.classes, labels).astype(np.float64)
+
+    def of(self, label: Any) -> Any:
+        """Return the colour of one label."""
+        value = self.values(np.asarray([label]))[0]
+        span = self.high - self.low
+        return self.cmap((value - self.low) / span if span > 0 else 0.0)
+
+
+def is_continuous(labels: NDArray[Any]) -> bool:
+    """Tell measurements from classes: floats that are not all whole numbers."""
+    return labels.dtype.kind == "f" and bool(np.any(labels != np.floor(labels)))
+
+
+def choose_colors(labels: NDArray[Any], cmap: Any = None) -> Colors:
+    """Return the colours of `labels`: a class each, or a scale of measurements."""
+    from matplotlib import colormaps
+    from matplotlib.colors import ListedColormap
+
+    if is_continuous(labels):
+        chosen = colormaps.get_cmap("viridis" if cmap is None else cmap)
+        return Colors(chosen, float(labels.min()), float(labels.max()), None)
+    classes = np.unique(labels)
+    n = len(classes)
+    if cmap is None and n <= len(PETROFF):
+        colors = list(PETROFF[:n])
+    else:
+        chosen = colormaps.get_cmap("gist_rainbow" if cmap is None else cmap)
+        # a qualitative map gives its colours in order, another one is sampled evenly
+        listed = isinstance(chosen, ListedColormap) and n <= chosen.N <= 20
+        colors = list(chosen(np.arange(n) if listed else np.linspace(0.0, 1.0, n)))
+    return Colors(ListedColormap(colors), -0.5, n - 0.5, classes)

@@ -1,0 +1,182 @@
+"""HRQ-VAE: an autoencoder with residual quantization in the Poincare ball."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from skhyper._utils._params import Interval, StrOptions
+from skhyper.manifolds import PoincareBall
+from skhyper.tokenizers._base import BaseRQTokenizer
+
+
+class HRQVAETokenizer(BaseRQTokenizer):
+    """Autoencoder with residual quantization in the Poincare ball.
+
+    Parameters
+    ----------
+    n_levels : int, default=3
+        Number of levels, the length of a code.
+    codebook_size : int or array-like of int, default=256
+        Codes of a level; one number a level, or one for all.
+    latent_dim : int, default=32
+        Dimensions of the latent space, where codes live.
+    hidden_layer_sizes : int or array-like of int, default=(512, 256, 128)
+        Widths of the encoder's hidden layers; the decoder mirrors them.
+    max_iter : int, default=200
+        The most epochs. The first tenth trains the bare autoencoder, so that the
+        codebooks start, by k-means, on latents that mean something.
+    batch_size : int, default=256
+        Rows of a batch.
+    learning_rate : float, default=1e-3
+        Step size of AdamW.
+    commitment_weight : float, default=0.25
+        Weight of the loss that pulls latents to their codes.
+    early_stopping : bool, default=False
+        Set rows aside and stop once their reconstruction error does not fall any
+        more. If False, the training loss takes its place.
+    validation_fraction : float, default=0.1
+        Share of the rows set aside.
+    n_iter_no_change : int, default=10
+        Epochs without an improvement of `tol` after which training stops.
+    tol : float, default=1e-4
+        What counts as an improvement. The loss is relative to the variance of the
+        data, so that this does not depend on their scale.
+    curvature : float, default=1.0
+        The ball has sectional curvature ``-curvature``. Latents start with a mean
+        square length of 1 in the tangent space, so that 1 means about two radii of
+        curvature, and a small value means nearly flat.
+    residual : {"exact", "paper", "tangent"}, default="exact"
+        "exact" takes ``(-q) (+) r`` and adds from the last level back, so that
+        reconstructions telescope [2]_; "paper" takes ``r (+) (-q)`` and adds from the
+        first level on [1]_; "tangent" subtracts logarithms at the origin.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the network, the batches and the codebooks. The global generators of
+        NumPy and torch are left alone.
+    device : str, default="auto"
+        Where to train and run the network: "cpu", "cuda", "mps", ... "auto" takes
+        CUDA, then MPS, then the CPU.
+    dtype : {"auto", "float32", "float64"}, default="auto"
+        Of the network. "auto" follows `X` on the CPU, and is float32 elsewhere. On
+        the CPU the step on the manifold runs in float64 all the same.
+    verbose : int, default=0
+        1 logs a line an epoch to the logger "skhyper".
+
+    Attributes
+    ----------
+    codebooks_ : list of float64 arrays (codebook_size, latent_dim)
+        The codes of each level, in ball coordinates.
+    weights_ : dict of str to array
+        Parameters of the encoder and the decoder.
+    loss_curve_ : list of float
+        Training loss of each epoch after the pretraining.
+    best_loss_ : float
+        The lowest of them.
+    validation_scores_ : list of float or None
+        Minus the reconstruction error of the validation rows, relative to the
+        variance of the data; None without `early_stopping`.
+    n_iter_ : int
+        Number of epochs after the pretraining.
+    labels_ : int64 array of shape (n_samples,)
+        The first token of each training row.
+    codebook_usage_ : array of shape (n_levels,)
+        Share of each codebook that the training rows use.
+    offset_ : float64 array of shape (n_features,)
+        Mean of the data, subtracted before the encoder.
+    scale_ : float
+        Root of the mean variance of a feature, divided by before the encoder.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : array of shape (n_features_in_,)
+        Names of the features, if `fit` saw names.
+
+    See Also
+    --------
+    RQVAETokenizer : The flat limit.
+    skhyper.quantizers.HyperbolicResidualQuantizer : Without a network.
+
+    Notes
+    -----
+    The encoder's output is a tangent vector at the origin, bounded smoothly so that
+    it stays within 0.95 of the radius. The loss is that of `RQVAETokenizer` with
+    squared half distances, ``(d / 2)^2``, which tend to squared Euclidean distances
+    as the curvature falls to 0. With exact residuals its two quantization terms are
+    equal in value: no gradient has to pass a chain of Moebius operations. The decoder
+    reads tangent coordinates, and its gradient is copied there.
+
+    References
+    ----------
+    .. [1] P. Piekos, S. Kayal, A. Karatzoglou, "Hyperbolic Residual Quantization:
+       Discrete Representations for Data with Latent Hierarchies", 2025.
+       arXiv:2505.12404.
+    .. [2] Colombo, Ayoughi, on gyro-consistent residual quantization, 2026, Eq. 8.
+
+    Examples
+    --------
+    >>> from skhyper.datasets import load_naics
+    >>> from skhyper.tokenizers import HRQVAETokenizer
+    >>> X = load_naics().data
+    >>> tokenizer = HRQVAETokenizer(2, 16, hidden_layer_sizes=64, max_iter=5,
+    ...                             random_state=0)
+    >>> codes = tokenizer.fit_transform(X)
+    >>> codes.shape
+    (1012, 2)
+    >>> tokenizer.inverse_transform(codes[:, :1]).shape
+    (1012, 384)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BaseRQTokenizer._parameter_constraints,
+        "curvature": [Interval(Real, 0, np.inf, closed="neither")],
+        "residual": [StrOptions({"exact", "paper", "tangent"})],
+    }
+
+    def __init__(
+        self,
+        n_levels: int = 3,
+        codebook_size: int | ArrayLike = 256,
+        *,
+        latent_dim: int = 32,
+        hidden_layer_sizes: int | ArrayLike = (512, 256, 128),
+        max_iter: int = 200,
+        batch_size: int = 256,
+        learning_rate: float = 1e-3,
+        commitment_weight: float = 0.25,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        tol: float = 1e-4,
+        curvature: float = 1.0,
+        residual: str = "exact",
+        random_state: Any = None,
+        device: str = "auto",
+        dtype: str = "auto",
+        verbose: int | bool = 0,
+    ) -> None:
+        self.n_levels = n_levels
+        self.codebook_size = codebook_size
+        self.latent_dim = latent_dim
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.max_iter = max_iter
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.commitment_weight = commitment_weight
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.curvature = curvature
+        self.residual = residual
+        self.random_state = random_state
+        self.device = device
+        self.dtype = dtype
+        self.verbose = verbose
+
+    def _manifold(self) -> PoincareBall:
+        return PoincareBall(self.curvature)
+
+    def _residual_rule(self) -> str:
+        return self.residual
