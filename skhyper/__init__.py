@@ -1,1 +1,61 @@
+"""Hierarchical discrete codes from vectors, in flat or hyperbolic space."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0.dev0"
+
+# where each estimator lives; a name is imported when it is first asked for
+_NAMES = {
+    "HRQVAETokenizer": "skhyper.tokenizers",
+    "HyperbolicKMeans": "skhyper.quantizers",
+    "HyperbolicResidualQuantizer": "skhyper.quantizers",
+    "RQVAETokenizer": "skhyper.tokenizers",
+    "ResidualQuantizer": "skhyper.quantizers",
+}
+__all__ = [
+    "HRQVAETokenizer",
+    "HyperbolicKMeans",
+    "HyperbolicResidualQuantizer",
+    "RQVAETokenizer",
+    "ResidualQuantizer",
+    "__version__",
+    "datasets",
+    "manifolds",
+    "metrics",
+    "plotting",
+    "quantizers",
+    "tokenizers",
+]
+
+if TYPE_CHECKING:
+    from skhyper import (
+        datasets,
+        manifolds,
+        metrics,
+        plotting,
+        quantizers,
+        tokenizers,
+    )
+    from skhyper.quantizers import (
+        HyperbolicKMeans,
+        HyperbolicResidualQuantizer,
+        ResidualQuantizer,
+    )
+    from skhyper.tokenizers import HRQVAETokenizer, RQVAETokenizer
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use (PEP 562)."""
+    if name in _NAMES:
+        return getattr(importlib.import_module(_NAMES[name]), name)
+    if name in __all__:
+        return importlib.import_module(f"skhyper.{name}")
+    raise AttributeError(f"module 'skhyper' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(__all__)

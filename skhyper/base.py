@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
@@ -36,9 +37,7 @@ def check_X(estimator: BaseEstimator, X: Any, *, reset: bool) -> NDArray[Any]:
     return np.asarray(X)
 
 
-class BaseCoder(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC
-):
+class BaseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
     """Base of the estimators that turn each row into one token a level.
 
     A subclass fits ``codebooks_`` and ``labels_``, sets ``_dtype`` to the dtype seen
@@ -196,9 +195,10 @@ class BaseCoder(
 
     def _labels(self, codes: NDArray[np.int64], depth: int) -> NDArray[np.int64]:
         sizes = self._sizes()
-        if not 1 <= depth <= len(sizes):
+        if not isinstance(depth, Integral) or not 1 <= depth <= len(sizes):
             raise ValueError(
-                f"depth={depth!r} must be between 1 and the {len(sizes)} fitted levels."
+                f"depth={depth!r} must be an integer from 1 to {len(sizes)}, the "
+                "number of levels."
             )
         return mixed_radix(codes[:, :depth], sizes)
 

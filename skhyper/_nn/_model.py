@@ -58,7 +58,14 @@ class ResidualAutoencoder(nn.Module):
         The rule of `skhyper.manifolds._residual`.
     point_dtype : torch.dtype
         The dtype of the step on the manifold.
+    dtype : torch.dtype
+        The dtype of the network.
+    latent_dim : int
+        Width of the encoder's output.
     """
+
+    shift: torch.Tensor
+    scale: torch.Tensor
 
     def __init__(
         self,
@@ -119,7 +126,7 @@ class ResidualAutoencoder(nn.Module):
         self.load_state_dict(state)
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
-        """Return tangent latents, bounded smoothly so that no gradient dies at a clip."""
+        """Return tangent latents, bounded smoothly: a clip would kill gradients."""
         v = (self.encoder(x) - self.shift) * self.scale
         if self.reach is None:
             return v
@@ -143,7 +150,8 @@ class ResidualAutoencoder(nn.Module):
         quantization losses as large as the reconstruction loss, and a curvature mean
         the same, whatever scale the encoder has come to.
         """
-        v = torch.cat([self.encoder(part) for part in x.split(EVALUATION_ROWS)])
+        parts = torch.split(x, EVALUATION_ROWS)
+        v = torch.cat([self.encoder(part) for part in parts])
         share = (weight / weight.sum()).to(v.dtype)[:, None]
         mean = torch.sum(share * v, dim=0)
         square = float(torch.sum(share * (v - mean) ** 2))
@@ -161,9 +169,7 @@ class ResidualAutoencoder(nn.Module):
             codes.append(token)
             residuals.append(residual)
             chosen.append(points[token])
-            residual = self.rule.subtract(
-                self.manifold, residual, chosen[-1].detach()
-            )
+            residual = self.rule.subtract(self.manifold, residual, chosen[-1].detach())
         with torch.no_grad():
             prefixes = [
                 self.rule.fold(self.manifold, chosen[: depth + 1])

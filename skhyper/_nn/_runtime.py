@@ -80,7 +80,7 @@ def apply_in_blocks(
     dtype: torch.dtype,
     device: torch.device,
 ) -> NDArray[Any]:
-    """Return ``function(X)``, where each row comes out the same whatever is beside it."""
+    """Return ``function(X)``; a row's result does not depend on those beside it."""
     blocks = []
     for start in range(0, len(X), INFERENCE_ROWS):
         rows = X[start : start + INFERENCE_ROWS]

@@ -44,7 +44,7 @@ class Trainer:
     ----------
     model : ResidualAutoencoder
         With its codebooks in place.
-    X, weight : tensors (n, n_features) and (n,)
+    training : pair of tensors (n, n_features) and (n,)
         Rows and their weights, of mean 1, on the model's device.
     settings : Settings
         Hyper-parameters.
@@ -55,19 +55,19 @@ class Trainer:
     def __init__(
         self,
         model: ResidualAutoencoder,
-        X: torch.Tensor,
-        weight: torch.Tensor,
+        training: tuple[torch.Tensor, torch.Tensor],
         settings: Settings,
         validation: tuple[torch.Tensor, torch.Tensor] | None = None,
     ) -> None:
-        self.model, self.X, self.weight = model, X, weight
+        self.model, (self.X, self.weight) = model, training
         self.settings, self.validation = settings, validation
         # on the CPU, so that a seed shuffles the same way on every device
         self._generator = torch.Generator().manual_seed(settings.seed)
 
     def pretrain(self, n_epochs: int) -> None:
-        """Train the bare autoencoder, so that codebooks start on latents that mean
-        something, then centre the latents.
+        """Train the bare autoencoder, then centre its latents.
+
+        Codebooks that start on the latents of an untrained encoder hold it back.
         """
         optimizer = torch.optim.AdamW(
             self._network(), lr=self.settings.learning_rate, weight_decay=0.0
@@ -163,7 +163,8 @@ class Trainer:
         self.model.eval()
         X, weight = self.validation
         error = 0.0
-        for x, w in zip(X.split(EVALUATION_ROWS), weight.split(EVALUATION_ROWS)):
+        parts = (torch.split(t, EVALUATION_ROWS) for t in (X, weight))
+        for x, w in zip(*parts, strict=True):
             x_hat = self.model.reconstruct(x)
             error += float(torch.sum(w * torch.mean((x - x_hat) ** 2, dim=-1)))
         return error / float(weight.sum())

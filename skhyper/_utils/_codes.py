@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -14,13 +14,18 @@ def resolve_sizes(codebook_size: Any, n_levels: int) -> list[int]:
     """Return the number of codes of each level, as `codebook_size` asks for."""
     if isinstance(codebook_size, Integral):
         return [int(codebook_size)] * n_levels
-    sizes = list(codebook_size)
+    if not isinstance(codebook_size, Iterable):
+        raise ValueError(
+            f"codebook_size={codebook_size!r} must be an integer, or one integer for "
+            f"each of the {n_levels} levels."
+        )
+    sizes: list[Any] = list(codebook_size)
     if len(sizes) != n_levels:
         raise ValueError(
             f"codebook_size={codebook_size!r} has {len(sizes)} entries for "
             f"n_levels={n_levels}; give one size per level, or a single integer."
         )
-    if not all(isinstance(size, Integral) and size >= 1 for size in sizes):
+    if not all(isinstance(size, Integral) and int(size) >= 1 for size in sizes):
         raise ValueError(
             f"codebook_size={codebook_size!r} must hold integers of at least 1."
         )

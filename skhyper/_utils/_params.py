@@ -18,7 +18,7 @@ __all__ = ["Interval", "Options", "StrOptions", "check_params"]
 
 
 def check_params(estimator: BaseEstimator) -> None:
-    """Raise scikit-learn's InvalidParameterError for the first parameter out of range."""
+    """Raise InvalidParameterError, a ValueError, for a parameter out of range."""
     validate_parameter_constraints(
         estimator._parameter_constraints,
         estimator.get_params(deep=False),

@@ -17,14 +17,30 @@ def check_sample_weight(sample_weight: Any, X: NDArray[Any]) -> NDArray[np.float
     ValueError
         If there is one weight too many or too few, one below 0, or none above it.
     """
+    # scikit-learn's check refuses weights that are all 0, too
     weight = _check_sample_weight(
         sample_weight, X, dtype=np.float64, ensure_non_negative=True
     )
     # divide by the largest first: the mean of huge weights could overflow
-    largest = float(weight.max())
-    if largest == 0:
-        raise ValueError(
-            "sample_weight is 0 for every sample; at least one has to be positive."
-        )
-    weight = weight / largest
+    weight = weight / weight.max()
     return weight / weight.mean()
+
+
+def distinct_rows(
+    X: NDArray[np.float64], weight: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the distinct rows of positive weight, and the total weight of each.
+
+    Their order depends on nothing but the rows. So what is fitted to them is the same
+    for every order of the data, and a weight of k is the same as k repeats, random
+    draws included.
+    """
+    present = weight > 0
+    X, weight = X[present] + 0.0, weight[present]  # + 0.0 makes -0.0 a 0.0
+    # sort by an exact hash of the bits, which is faster than by the rows themselves
+    bits = X.view(np.uint64)
+    factors = np.random.RandomState(0).randint(2**63, size=X.shape[1], dtype=np.uint64)
+    order = np.argsort((bits ^ (bits >> 32)) @ (2 * factors + 1), kind="stable")
+    X, weight = X[order], weight[order]
+    first = np.flatnonzero(np.r_[True, np.any(X[1:] != X[:-1], axis=1)])
+    return X[first], np.add.reduceat(weight, first)

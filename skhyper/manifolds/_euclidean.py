@@ -1,4 +1,4 @@
-"""Flat space under the same names: the limit of the ball as its curvature falls to 0."""
+"""Flat space under the same names: the ball's limit as its curvature falls to 0."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ class CodeScores:
         return augmented @ self._tables[dtype], error
 
     def exact(self, X: FloatArray, codes: IntArray) -> FloatArray:
-        """Return the scores of row ``X[i]`` against code ``codes[i]``, by differences."""
+        """Return the score of each row ``X[i]`` against ``codes[i]``, exactly."""
         difference = X - self.codes[codes]
         return np.sum(difference * difference, axis=1) / self.gap[codes]
 
@@ -119,9 +119,7 @@ class CodeScores:
         row, code = np.nonzero(~(scores > (last + 2.0 * error)[:, None]))
         return row, code, self.exact(X[row], code)
 
-    def _settle(
-        self, X: FloatArray, scores: FloatArray, reach: FloatArray
-    ) -> IntArray:
+    def _settle(self, X: FloatArray, scores: FloatArray, reach: FloatArray) -> IntArray:
         """Choose by real differences among the codes whose score is within `reach`."""
         row, code = np.nonzero(~(scores > reach[:, None]))
         value = np.empty(len(row))

@@ -94,7 +94,7 @@ def tanhc(xp: Any, t: Array) -> Array:
 
 
 def atanhc(xp: Any, t: Array) -> Array:
-    """``atanh(sqrt(t)) / sqrt(t)``; `t` is kept an ulp below 1, where it is infinite."""
+    """``atanh(sqrt(t)) / sqrt(t)``, with `t` kept an ulp below the pole at 1."""
     last = 1.0 - float(xp.finfo(t.dtype).eps)
     return _quotient(
         xp, xp.where(t < last, t, xp.full_like(t, last)), xp.atanh, _ATANHC

@@ -50,11 +50,20 @@ def choose_colors(labels: NDArray[Any], cmap: Any = None) -> Colors:
         return Colors(chosen, float(labels.min()), float(labels.max()), None)
     classes = np.unique(labels)
     n = len(classes)
-    if cmap is None and n <= len(PETROFF):
-        colors = list(PETROFF[:n])
+    if cmap is None:
+        colors = list(PETROFF[:n]) if n <= len(PETROFF) else _hues(n)
     else:
-        chosen = colormaps.get_cmap("gist_rainbow" if cmap is None else cmap)
+        chosen = colormaps.get_cmap(cmap)
         # a qualitative map gives its colours in order, another one is sampled evenly
         listed = isinstance(chosen, ListedColormap) and n <= chosen.N <= 20
         colors = list(chosen(np.arange(n) if listed else np.linspace(0.0, 1.0, n)))
     return Colors(ListedColormap(colors), -0.5, n - 0.5, classes)
+
+
+def _hues(n: int) -> list[Any]:
+    """Return `n` muted hues around the circle, darker and lighter in turn."""
+    from matplotlib.colors import hsv_to_rgb
+
+    turn = np.arange(n) % 2
+    hsv = np.column_stack([np.arange(n) / n, 0.75 - 0.2 * turn, 0.7 + 0.2 * turn])
+    return list(hsv_to_rgb(hsv))

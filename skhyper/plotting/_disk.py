@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Real
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.pipeline import Pipeline
-from sklearn.utils import check_array, column_or_1d
+from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from skhyper.base import BaseCoder, check_X
 from skhyper.manifolds import PoincareBall
-from skhyper.plotting._colors import choose_colors, is_continuous
+from skhyper.plotting._checks import (
+    check_depth,
+    check_edges,
+    check_labels,
+    check_matplotlib,
+    check_scale,
+)
+from skhyper.plotting._colors import Colors, choose_colors
 from skhyper.plotting._geometry import DiskMap, FloatArray, geodesic
 
 INK = "#33383f"
@@ -38,6 +44,8 @@ class PoincareDiskDisplay:
     labels : array of shape (n_points,), default=None
         What colours the points. Floats that are not all whole numbers are
         measurements, everything else is a class.
+    root : array of shape (1, 2), default=None
+        The root of the tree; None leaves it out.
     codes : sequence of arrays of shape (n_codes, 2), default=()
         The nodes of each level of the tree, coarsest first.
     code_labels : sequence of arrays of shape (n_codes,), default=None
@@ -62,6 +70,8 @@ class PoincareDiskDisplay:
         The unit circle.
     points_ : matplotlib PathCollection
         The points.
+    root_ : matplotlib PathCollection or None
+        The root, if it is drawn.
     codes_ : list of matplotlib PathCollection
         The nodes of each level.
     edges_ : list of matplotlib LineCollection
@@ -90,7 +100,6 @@ class PoincareDiskDisplay:
 
     Examples
     --------
-    >>> import matplotlib.pyplot as plt
     >>> from skhyper.datasets import make_hyperbolic_blobs
     >>> from skhyper.plotting import PoincareDiskDisplay
     >>> from skhyper.quantizers import HyperbolicResidualQuantizer
@@ -101,7 +110,6 @@ class PoincareDiskDisplay:
     >>> display = PoincareDiskDisplay.from_estimator(quantizer, X)
     >>> [len(codes) for codes in display.codes]
     [4, 16]
-    >>> plt.show()
     """
 
     def __init__(
@@ -109,6 +117,7 @@ class PoincareDiskDisplay:
         *,
         points: FloatArray,
         labels: NDArray[Any] | None = None,
+        root: FloatArray | None = None,
         codes: Sequence[FloatArray] = (),
         code_labels: Sequence[NDArray[Any]] | None = None,
         edges: Sequence[FloatArray] = (),
@@ -118,6 +127,7 @@ class PoincareDiskDisplay:
     ) -> None:
         self.points = points
         self.labels = labels
+        self.root = root
         self.codes = codes
         self.code_labels = code_labels
         self.edges = edges
@@ -133,6 +143,7 @@ class PoincareDiskDisplay:
         y: ArrayLike | None = None,
         *,
         depth: int | None = None,
+        root: bool = False,
         scale: float | str = "auto",
         ax: Any = None,
         **kwargs: Any,
@@ -150,6 +161,8 @@ class PoincareDiskDisplay:
             nodes too.
         depth : int, default=None
             Levels of the tree to draw; None draws them all.
+        root : bool, default=False
+            Whether to draw the root, the empty prefix: the origin of the space.
         scale : "auto" or float, default="auto"
             Factor for tangent vectors at the centre. "auto" is 1 for points of a disk,
             shown as they are; else the 95 % quantile of the rows' distances from the
@@ -164,8 +177,8 @@ class PoincareDiskDisplay:
         display : PoincareDiskDisplay
             The display, drawn.
         """
-        _check_matplotlib("from_estimator")
-        _check_scale(scale)
+        check_matplotlib("from_estimator")
+        check_scale(scale)
         if isinstance(estimator, Pipeline):
             check_is_fitted(estimator)
             if len(estimator) > 1:
@@ -178,7 +191,7 @@ class PoincareDiskDisplay:
                 "without a code tree are drawn by from_points."
             )
         check_is_fitted(estimator)
-        depth = _check_depth(depth, len(estimator.codebooks_))
+        depth = check_depth(depth, len(estimator.codebooks_))
         rows = check_X(estimator, X, reset=False)
         tokens = estimator._encode(rows)
         Z = estimator._points(rows)
@@ -186,16 +199,22 @@ class PoincareDiskDisplay:
 
         prefixes = [np.unique(tokens[:, :m], axis=0) for m in range(1, depth + 1)]
         codes = [to_disk(estimator._prefix_points(prefix)) for prefix in prefixes]
-        labels = tokens[:, 0] if y is None else _check_labels(y, len(rows))
+        edges = [
+            np.stack([codes[m - 1][_parents(prefixes[m])], codes[m]], axis=1)
+            for m in range(1, depth)
+        ]
+        origin = None
+        if root:
+            origin = to_disk(np.zeros((1, Z.shape[1])))
+            from_root = np.broadcast_to(origin, codes[0].shape)
+            edges.insert(0, np.stack([from_root, codes[0]], axis=1))
         display = cls(
             points=to_disk(Z),
-            labels=labels,
+            labels=tokens[:, 0] if y is None else check_labels(y, len(rows)),
+            root=origin,
             codes=codes,
             code_labels=[prefix[:, 0] for prefix in prefixes] if y is None else None,
-            edges=[
-                np.stack([codes[m - 1][_parents(prefixes[m])], codes[m]], axis=1)
-                for m in range(1, depth)
-            ],
+            edges=edges,
             explained_variance_ratio=to_disk.explained_variance_ratio,
             scale=to_disk.scale,
             flat=to_disk.flat,
@@ -240,17 +259,15 @@ class PoincareDiskDisplay:
 
         Examples
         --------
-        >>> import matplotlib.pyplot as plt
         >>> from skhyper.plotting import PoincareDiskDisplay
         >>> points = [[0.0, 0.0], [0.6, 0.0], [0.8, 0.3], [0.8, -0.3]]
         >>> edges = [[0, 1], [1, 2], [1, 3]]
         >>> display = PoincareDiskDisplay.from_points(points, edges=edges)
         >>> display.edges[0].shape
         (3, 2, 2)
-        >>> plt.show()
         """
-        _check_matplotlib("from_points")
-        _check_scale(scale)
+        check_matplotlib("from_points")
+        check_scale(scale)
         Z = check_array(points, dtype=np.float64, input_name="points")
         ball = PoincareBall(curvature)
         ball.check_points(Z, "points")
@@ -258,8 +275,8 @@ class PoincareDiskDisplay:
         shown = to_disk(Z)
         display = cls(
             points=shown,
-            labels=None if y is None else _check_labels(y, len(Z)),
-            edges=[] if edges is None else [shown[_check_edges(edges, len(Z))]],
+            labels=None if y is None else check_labels(y, len(Z)),
+            edges=[] if edges is None else [shown[check_edges(edges, len(Z))]],
             explained_variance_ratio=to_disk.explained_variance_ratio,
             scale=to_disk.scale,
         )
@@ -299,11 +316,12 @@ class PoincareDiskDisplay:
         display : PoincareDiskDisplay
             Itself.
         """
-        _check_matplotlib("plot")
+        check_matplotlib("plot")
         import matplotlib.pyplot as plt
 
         if ax is None:
-            _, ax = plt.subplots(figsize=(5.6, 5.6), layout="constrained")
+            size = (9.2 if legend else 5.6, 5.6)
+            _, ax = plt.subplots(figsize=size, layout="constrained")
         self.ax_, self.figure_ = ax, ax.figure
         colors = None
         if self.labels is not None:
@@ -332,9 +350,10 @@ class PoincareDiskDisplay:
         said = []
         if self.explained_variance_ratio is not None:
             name = "PCA of flat space" if self.flat else "tangent PCA"
-            said.append(f"{name}, {100 * self.explained_variance_ratio:.3g} % of the variance")
+            share = 100 * self.explained_variance_ratio
+            said.append(f"{name}, {share:.3g} % of the variance")
         if self.scale != 1.0:
-            said.append(f"magnified × {self.scale:.3g}")
+            said.append(f"magnified {self.scale:.3g}-fold")
         return ", ".join(said)
 
     def _draw_edges(self, kwargs: dict[str, Any]) -> None:
@@ -343,42 +362,104 @@ class PoincareDiskDisplay:
         self.edges_ = []
         for level, ends in enumerate(self.edges):
             style = {
-                "colors": INK,
-                "linewidths": 1.0 * 0.6**level,
-                "alpha": 0.55 * 0.7**level,
+                "color": INK,
+                "linewidth": 1.0 * 0.7**level,
+                "alpha": 0.6 * 0.75**level,
                 "zorder": 1.5,
             }
             arcs = LineCollection(
-                list(geodesic(ends[:, 0], ends[:, 1])), **{**style, **kwargs}
+                list(geodesic(ends[:, 0], ends[:, 1])),
+                **_merge(style, kwargs, LineCollection),
             )
-            # the limits are those of the disk already
+            # the limits of the axes are those of the disk already
             self.edges_.append(self.ax_.add_collection(arcs, autolim=False))
 
-    def _draw_points(self, colors: Any, kwargs: dict[str, Any]) -> None:
-        n = len(self.points)
-        style: dict[str, Any] = {
-            "s": float(np.clip(12_000 / n, 2.0, 18.0)),
-            "alpha": 0.75,
-            "linewidths": 0,
+    def _draw_points(self, colors: Colors | None, kwargs: dict[str, Any]) -> None:
+        style = {
+            "s": float(np.clip(12_000 / len(self.points), 2.0, 18.0)),
+            "alpha": 0.5,
+            "linewidth": 0.0,
             "zorder": 1.0,
         }
-        if colors is None:
-            style["color"] = PLAIN
-        else:
-            style |= _colored(colors, self.labels)
-        self.points_ = self.ax_.scatter(*self.points.T, **{**style, **kwargs})
+        self.points_ = self._scatter(self.points, colors, self.labels, style, kwargs)
 
-    def _draw_codes(self, colors: Any, kwargs: dict[str, Any]) -> None:
+    def _draw_codes(self, colors: Colors | None, kwargs: dict[str, Any]) -> None:
+        self.root_ = None
+        if self.root is not None:
+            self.root_ = self.ax_.scatter(*self.root.T, s=40.0, c=INK, zorder=2.0)
         self.codes_ = []
         for level, nodes in enumerate(self.codes):
-            style: dict[str, Any] = {
+            labels = None if self.code_labels is None else self.code_labels[level]
+            style = {
                 "s": 90.0 * 0.33**level,
-                "edgecolors": "white",
-                "linewidths": 1.0 * 0.6**level,
+                "edgecolor": "white",
+                "linewidth": 1.0 * 0.7**level,
                 "zorder": 3.0 - 0.1 * level,
             }
-            if self.code_labels is None or colors is None:
-                style["color"] = INK
-            else:
-                style |= _colored(colors, self.code_labels[level])
-            self.codes_.append(self.ax_.scatter(*nodes.T, **{**style, **kwargs}))
+            self.codes_.append(self._scatter(nodes, colors, labels, style, kwargs))
+
+    def _scatter(
+        self,
+        points: FloatArray,
+        colors: Colors | None,
+        labels: NDArray[Any] | None,
+        style: dict[str, Any],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        from matplotlib.collections import PathCollection
+
+        if not kwargs.keys().isdisjoint({"c", "color", "cmap"}):
+            pass
+        elif colors is None or labels is None:
+            style = {"c": INK, **style}
+        else:
+            values = colors.values(labels)
+            style = {
+                "c": values,
+                "cmap": colors.cmap,
+                "vmin": colors.low,
+                "vmax": colors.high,
+                **style,
+            }
+        return self.ax_.scatter(*points.T, **_merge(style, kwargs, PathCollection))
+
+    def _draw_legend(self, colors: Colors | None) -> None:
+        from matplotlib.lines import Line2D
+
+        self.legend_ = None
+        if colors is None:
+            return
+        if colors.classes is None:
+            self.figure_.colorbar(self.points_, ax=self.ax_, shrink=0.6)
+            return
+        handles = [
+            Line2D([], [], linestyle="", marker="o", color=colors.of(name), label=name)
+            for name in colors.classes
+        ]
+        self.legend_ = self.ax_.legend(
+            handles=handles,
+            loc="center left",
+            bbox_to_anchor=(1.0, 0.5),
+            frameon=False,
+            fontsize="small",
+            handletextpad=0.2,
+        )
+
+
+def _merge(
+    style: dict[str, Any], kwargs: dict[str, Any], artist: type
+) -> dict[str, Any]:
+    """Return the defaults overridden by the user's arguments, whatever their alias."""
+    from matplotlib.cbook import normalize_kwargs
+
+    return style | normalize_kwargs(kwargs, artist)
+
+
+def _parents(prefixes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the row of each prefix's parent among the distinct shorter prefixes.
+
+    Both are in lexicographic order, so that a new parent is a change of all columns
+    but the last.
+    """
+    changes = np.any(prefixes[1:, :-1] != prefixes[:-1, :-1], axis=1)
+    return np.concatenate([[0], np.cumsum(changes)])

@@ -128,12 +128,18 @@ class DiskMap:
     ) -> None:
         self.exact = manifold.c > 0 and points.shape[1] <= 2
         self.manifold = manifold
+        self.flat = manifold.c == 0
         self.plane = None if self.exact else tangent_pca(manifold, points)
         self.scale = 1.0
         if scale != "auto":
             self.scale = float(scale)
         elif not self.exact:
             self.scale = fit_scale(self._tangents(points))
+
+    @property
+    def explained_variance_ratio(self) -> float | None:
+        """Share of the variance in the plane, or None for points shown as they are."""
+        return None if self.plane is None else self.plane.explained_variance_ratio
 
     def __call__(self, points: FloatArray) -> FloatArray:
         """Return points of the unit disk, shape (n_points, 2)."""

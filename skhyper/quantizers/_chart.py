@@ -46,8 +46,8 @@ class Chart:
         self.manifold = manifold
         self.geometry = geometry
 
-    def points(self, X: NDArray[Any]) -> FloatArray:
-        """Return the rows of `X` as points, in float64."""
+    def points(self, X: NDArray[Any], name: str = "X") -> FloatArray:
+        """Return the rows of `X`, called `name` in errors, as points in float64."""
         X = X.astype(np.float64, copy=False)
         if self.geometry == "tangent":
             return np.asarray(self.manifold.expmap0(X))
@@ -55,11 +55,11 @@ class Chart:
             if X.shape[1] < 2:
                 raise ValueError(
                     "input_geometry='lorentz' needs at least 2 features, the time "
-                    f"coordinate first; X has {X.shape[1]}."
+                    f"coordinate first; {name} has {X.shape[1]}."
                 )
-            Lorentz(self.manifold.c).check_points(X)
+            Lorentz(self.manifold.c).check_points(X, name)
             X = lorentz_to_poincare(X, self.manifold.c)
-        self.manifold.check_points(X)
+        self.manifold.check_points(X, name)
         return np.asarray(self.manifold.project(X))
 
     def features(self, Z: FloatArray) -> FloatArray:
@@ -83,7 +83,7 @@ class Chart:
         return np.asarray(self.manifold.sq_half_dist(Z, Z_hat)) / Z.shape[1]
 
     def warn_if_saturated(self, Z: FloatArray) -> None:
-        """Warn if points lie so far out that their coordinates have lost their digits."""
+        """Warn if points lie so far out that their coordinates lose their digits."""
         if self.manifold.c == 0:
             return
         radius = np.sqrt(self.manifold.c * np.sum(Z * Z, axis=1))
@@ -111,13 +111,14 @@ def resolve_curvature(
         return float(curvature)
     if geometry != "tangent":
         return 1.0
-    length = np.linalg.norm(X.astype(np.float64, copy=False), axis=1)
-    median = float(
-        np.quantile(length, 0.5, weights=weight, method="inverted_cdf")
-    )
-    if not np.isfinite(median):
+    with np.errstate(over="ignore"):
+        length = np.linalg.norm(X.astype(np.float64, copy=False), axis=1)
+    median = float(np.quantile(length, 0.5, weights=weight, method="inverted_cdf"))
+    if median == 0:
+        return 1.0
+    if not 1e-150 < median < 1e150:
         raise ValueError(
-            "curvature='auto' needs the lengths of the rows of X, and half of them "
-            "overflow float64. Scale the features down."
+            f"curvature='auto' follows the median length of the rows of X, {median:g}, "
+            "whose square does not fit float64. Scale the features."
         )
-    return (0.5 * AUTO_RADII / median) ** 2 if median > 0 else 1.0
+    return (0.5 * AUTO_RADII / median) ** 2

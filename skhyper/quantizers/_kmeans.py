@@ -19,7 +19,7 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from skhyper._utils._params import Interval, StrOptions, check_params
-from skhyper._utils._weights import check_sample_weight
+from skhyper._utils._weights import check_sample_weight, distinct_rows
 from skhyper.base import check_X
 from skhyper.manifolds import PoincareBall
 from skhyper.quantizers._chart import GEOMETRIES, Chart, resolve_curvature
@@ -161,35 +161,32 @@ class HyperbolicKMeans(
         check_params(self)
         X = check_X(self, X, reset=True)
         weight = check_sample_weight(sample_weight, X)
-        self.curvature_ = resolve_curvature(
-            self.curvature, X, weight, self.input_geometry
-        )
-        Z = self._chart().points(X)
-        self._chart().warn_if_saturated(Z)
-        present = weight > 0
-        cloud = Cloud(self._chart().manifold, Z[present], weight[present])
+        curvature = resolve_curvature(self.curvature, X, weight, self.input_geometry)
+        chart = Chart(PoincareBall(curvature), self.input_geometry)
+        Z = chart.points(X)
+        chart.warn_if_saturated(Z)
         result = kmeans(
-            cloud,
+            Cloud(chart.manifold, *distinct_rows(Z, weight)),
             self.n_clusters,
             rng=check_random_state(self.random_state),
-            init=self._init_centers(X),
+            init=self._init_centers(X, chart),
             n_init=self.n_init,
             max_iter=self.max_iter,
             tol=self.tol,
         )
-        if len(result.centers) < self.n_clusters:
+        n_found = len(np.unique(result.labels))
+        if n_found < self.n_clusters:
             warnings.warn(
-                f"n_clusters={self.n_clusters}, but X has only {len(result.centers)} "
-                "distinct points of positive weight, so there are only as many "
-                "clusters. Lower n_clusters or give more samples.",
+                f"n_clusters={self.n_clusters}, but only {n_found} clusters were "
+                "found: X has too few distinct points of positive weight. Lower "
+                "n_clusters or give more samples.",
                 ConvergenceWarning,
                 stacklevel=2,
             )
-        self.cluster_centers_ = self._chart().features(result.centers)
+        self.curvature_ = curvature
+        self.cluster_centers_ = chart.features(result.centers)
         self.labels_ = self._nearest(Z)
-        # weights were divided by their mean: give the objective of the user's own
-        scale = 1.0 if sample_weight is None else float(np.mean(sample_weight))
-        self.inertia_ = result.inertia * scale
+        self.inertia_ = result.inertia * _mean_weight(sample_weight)
         self.n_iter_ = result.n_iter
         return self
 
@@ -254,11 +251,10 @@ class HyperbolicKMeans(
         """
         check_is_fitted(self)
         X = check_X(self, X, reset=False)
-        raw = 1.0 if sample_weight is None else float(np.mean(sample_weight))
-        weight = check_sample_weight(sample_weight, X) * raw
-        manifold = self._chart().manifold
-        cost = Cloud(manifold, self._chart().points(X), weight).assign(self._centers())
-        return -float(cost[1].sum())
+        weight = check_sample_weight(sample_weight, X)
+        cloud = Cloud(self._chart().manifold, self._chart().points(X), weight)
+        _, cost = cloud.assign(self._centers())
+        return -float(cost.sum()) * _mean_weight(sample_weight)
 
     def _chart(self) -> Chart:
         return Chart(PoincareBall(self.curvature_), self.input_geometry)
@@ -269,7 +265,9 @@ class HyperbolicKMeans(
     def _nearest(self, Z: NDArray[np.float64]) -> NDArray[np.int64]:
         return np.asarray(self._chart().manifold.nearest(Z, self._centers()))
 
-    def _init_centers(self, X: NDArray[Any]) -> NDArray[np.float64] | None:
+    def _init_centers(
+        self, X: NDArray[Any], chart: Chart
+    ) -> NDArray[np.float64] | None:
         if isinstance(self.init, str):
             return None
         init = check_array(self.init, dtype=np.float64, input_name="init")
@@ -278,7 +276,7 @@ class HyperbolicKMeans(
                 f"init has shape {init.shape}, expected (n_clusters, n_features) = "
                 f"({self.n_clusters}, {X.shape[1]})."
             )
-        return self._chart().points(init)
+        return chart.points(init, "init")
 
     @property
     def _n_features_out(self) -> int:
@@ -289,3 +287,8 @@ class HyperbolicKMeans(
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+def _mean_weight(sample_weight: ArrayLike | None) -> float:
+    """Return what `check_sample_weight` divided the user's weights by."""
+    return 1.0 if sample_weight is None else float(np.mean(np.asarray(sample_weight)))

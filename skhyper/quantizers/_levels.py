@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
+from skhyper._utils._weights import distinct_rows
 from skhyper.manifolds._residual import RESIDUAL_RULES
 from skhyper.quantizers._lloyd import Cloud, kmeans
 
@@ -39,7 +40,8 @@ def fit_levels(
     A codebook is smaller than asked for where there are fewer distinct residuals.
     """
     rule = RESIDUAL_RULES[residual]
-    codebooks, n_iter, rest = [], 0, Z
+    rest, weight = distinct_rows(Z, weight)
+    codebooks, n_iter = [], 0
     for size in sizes:
         result = kmeans(
             Cloud(manifold, rest, weight),

@@ -1,9 +1,9 @@
 """k-means with Lorentz sums: seeding, assignment and update as plain functions.
 
-The objective is the weighted sum of ``|x - c|^2 / (A_x A_c)``, that is of ``cosh(sqrt(c)
-d) - 1`` up to a constant, and of the squared distance in flat space. Its minimiser
-over a cluster is a normalised sum of Lorentz vectors, so that both half steps of
-Lloyd's algorithm are exact and the objective can only fall.
+The objective is the weighted sum of ``|x - c|^2 / (A_x A_c)``. Up to a constant that is
+``cosh(sqrt(c) d) - 1``, and the squared distance in flat space. Its minimiser over a
+cluster is a normalised sum of Lorentz vectors, so that both half steps of Lloyd's
+algorithm are exact and the objective can only fall.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ from skhyper.manifolds._nearest import BLOCK_ROWS, CodeScores
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+
+
+# below this share of what it is the difference of, a difference keeps too few digits
+CANCELLED = 1e-6
 
 
 class KMeansResult(NamedTuple):
@@ -53,14 +57,11 @@ class Cloud:
     def __len__(self) -> int:
         return len(self.Z)
 
-    def center(self) -> FloatArray:
-        """Return the centroid of the whole cloud."""
-        return self.centroids(self.lift.sum(axis=0, keepdims=True))
-
-    def centroids(self, sums: FloatArray) -> FloatArray:
-        """Return the centroid of each row of Lorentz sums."""
-        centroid = self.manifold.centroid_from_sums(sums[:, :-1], sums[:, -1:])
-        return np.asarray(centroid)
+    def mean_variance(self) -> float:
+        """Return the mean over features of the variance about the centroid."""
+        center = self.manifold.midpoint(self.Z, self.weight)
+        chord = self.manifold.sq_chord(self.Z, center)
+        return float(np.average(chord, weights=self.weight)) / self.Z.shape[1]
 
     def assign(self, centers: FloatArray) -> tuple[IntArray, FloatArray]:
         """Return the nearest center of each point, and its share of the objective."""
@@ -77,13 +78,24 @@ class Cloud:
         for_each_block(work, len(self), BLOCK_ROWS)
         return labels, cost * (self.weight / self.gap)
 
-    def sums(self, labels: IntArray, n_clusters: int) -> FloatArray:
-        """Return the Lorentz sums (n_clusters, n_features + 1) of each cluster."""
+    def centroids(self, labels: IntArray, centers: FloatArray) -> FloatArray:
+        """Return the centroid of each cluster, or its center if it has no points."""
         n = len(self)
         members = csc_array(
-            (np.ones(n), labels, np.arange(n + 1)), shape=(n_clusters, n)
+            (np.ones(n), labels, np.arange(n + 1)), shape=(len(centers), n)
         )
-        return np.asarray(members @ self.lift)
+        sums = members @ self.lift
+        filled = np.flatnonzero(sums[:, -1] > 0)
+        space, time = sums[filled, :-1], sums[filled, -1:]
+        moved = centers.copy()
+        moved[filled] = self.manifold.centroid_from_sums(space, time)
+        # far out, time and space agree in most of their digits: there the midpoint,
+        # which takes real differences
+        length = time[:, 0] ** 2 - self.manifold.c * np.sum(space * space, axis=1)
+        for k in filled[length < CANCELLED * time[:, 0] ** 2]:
+            own = labels == k
+            moved[k] = self.manifold.midpoint(self.Z[own], self.weight[own])
+        return moved
 
 
 def kmeans(
@@ -96,7 +108,7 @@ def kmeans(
     max_iter: int = 300,
     tol: float = 1e-4,
 ) -> KMeansResult:
-    """Return the best of `n_init` runs; fewer centers if there are fewer distinct points."""
+    """Return the best of `n_init` runs, with no more centers than distinct points."""
     best = None
     for _ in range(n_init if init is None else 1):
         start = seed_centers(cloud, n_clusters, rng) if init is None else init
@@ -138,27 +150,27 @@ def seed_centers(
 class _ChordsToPoints:
     """Costs of all points against a few of them, from one matrix product.
 
-    The product runs in coordinates centred at the mean, and what is below its rounding
-    error counts as 0, so that a repeated point is never drawn twice.
+    The product runs in coordinates centred at the mean. Where it cancels, real
+    differences take its place: a repeated point costs 0 and is never drawn twice, and
+    points near the rim, crowded in the coordinates, are not mistaken for repeats.
     """
 
     def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
         self._share = cloud.weight / cloud.gap
-        self._gap = cloud.gap
         self._X = cloud.Z - cloud.Z.mean(axis=0)
         self._square = np.sum(self._X * self._X, axis=1)
-        # rounding in x - mean counts too, hence the length of the uncentred point
-        length = np.sqrt(np.sum(cloud.Z * cloud.Z, axis=1))
-        self._error = 8 * np.finfo(np.float64).eps * (length.max() ** 2)
 
     def to(self, points: IntArray) -> FloatArray:
         """Return (len(points), n) costs of every point for each of `points`."""
-        cross = self._X[points] @ self._X.T
-        square = self._square[points][:, None] + self._square - 2.0 * cross
-        noise = self._error + 1e-15 * (self._square[points][:, None] + self._square)
-        square[square <= noise] = 0.0
-        square[np.arange(len(points)), points] = 0.0
-        return square * (self._share / self._gap[points][:, None])
+        Z, gap = self._cloud.Z, self._cloud.gap
+        total = self._square[points][:, None] + self._square
+        square = total - 2.0 * (self._X[points] @ self._X.T)
+        close = square <= CANCELLED * total
+        for costs, mask, point in zip(square, close, points, strict=True):
+            difference = Z[mask] - Z[point]
+            costs[mask] = np.sum(difference * difference, axis=1)
+        return square * (self._share / gap[points][:, None])
 
 
 def lloyd(
@@ -170,7 +182,7 @@ def lloyd(
     of a feature, as in scikit-learn. A step that would raise the objective, which only
     rounding can bring about, is not taken.
     """
-    threshold = tol * _mean_variance(cloud)
+    threshold = tol * cloud.mean_variance()
     labels, cost = cloud.assign(centers)
     inertia, n_iter = float(cost.sum()), 0
     while n_iter < max_iter:
@@ -188,11 +200,6 @@ def lloyd(
     return KMeansResult(centers, labels, inertia, n_iter)
 
 
-def _mean_variance(cloud: Cloud) -> float:
-    chord = cloud.manifold.sq_chord(cloud.Z, cloud.center())
-    return float(np.average(chord, weights=cloud.weight)) / cloud.Z.shape[1]
-
-
 def _update(
     cloud: Cloud, centers: FloatArray, labels: IntArray, cost: FloatArray
 ) -> FloatArray:
@@ -201,16 +208,10 @@ def _update(
     A relocated point leaves the cluster that it cost so much. Where no point costs
     anything, an empty cluster stays where it is.
     """
-    n_clusters = len(centers)
-    counts = np.bincount(labels, minlength=n_clusters)
-    empty = np.flatnonzero(counts == 0)
+    empty = np.flatnonzero(np.bincount(labels, minlength=len(centers)) == 0)
     if empty.size:
         costliest = np.argsort(-cost, kind="stable")[: empty.size]
         costliest = costliest[cost[costliest] > 0]
         labels = labels.copy()
         labels[costliest] = empty[: costliest.size]
-        counts = np.bincount(labels, minlength=n_clusters)
-    moved = centers.copy()
-    filled = counts > 0
-    moved[filled] = cloud.centroids(cloud.sums(labels, n_clusters)[filled])
-    return moved
+    return cloud.centroids(labels, centers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -36,7 +37,7 @@ class _BaseResidualQuantizer(BaseCoder):
     }
 
     n_levels: int
-    codebook_size: int | ArrayLike
+    codebook_size: int | Sequence[int]
     n_init: int
     max_iter: int
     tol: float
@@ -45,8 +46,10 @@ class _BaseResidualQuantizer(BaseCoder):
     random_state: Any
 
     @abstractmethod
-    def _settle_geometry(self, X: NDArray[Any], weight: NDArray[np.float64]) -> None:
-        """Set what `_chart` needs beyond the parameters."""
+    def _settle(
+        self, X: NDArray[Any], weight: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Set what `_chart` needs beyond the parameters, and return the points."""
 
     @abstractmethod
     def _chart(self) -> Chart:
@@ -81,8 +84,7 @@ class _BaseResidualQuantizer(BaseCoder):
         sizes = resolve_sizes(self.codebook_size, self.n_levels)
         X = check_X(self, X, reset=True)
         weight = check_sample_weight(sample_weight, X)
-        self._settle_geometry(X, weight)
-        Z = self._chart().points(X)
+        Z = self._settle(X, weight)
         self._chart().warn_if_saturated(Z)
         present = weight > 0
         self.codebooks_, self.n_iter_ = fit_levels(
@@ -202,7 +204,7 @@ class ResidualQuantizer(_BaseResidualQuantizer):
     def __init__(
         self,
         n_levels: int = 3,
-        codebook_size: int | ArrayLike = 256,
+        codebook_size: int | Sequence[int] = 256,
         *,
         n_init: int = 3,
         max_iter: int = 100,
@@ -220,8 +222,10 @@ class ResidualQuantizer(_BaseResidualQuantizer):
         self.refit = refit
         self.random_state = random_state
 
-    def _settle_geometry(self, X: NDArray[Any], weight: NDArray[np.float64]) -> None:
-        """Flat space has nothing to settle."""
+    def _settle(
+        self, X: NDArray[Any], weight: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        return self._points(X)
 
     def _chart(self) -> Chart:
         return Chart(Euclidean())
@@ -322,7 +326,7 @@ class HyperbolicResidualQuantizer(_BaseResidualQuantizer):
     def __init__(
         self,
         n_levels: int = 3,
-        codebook_size: int | ArrayLike = 256,
+        codebook_size: int | Sequence[int] = 256,
         *,
         n_init: int = 3,
         max_iter: int = 100,
@@ -346,15 +350,19 @@ class HyperbolicResidualQuantizer(_BaseResidualQuantizer):
         self.input_geometry = input_geometry
         self.random_state = random_state
 
-    def _settle_geometry(self, X: NDArray[Any], weight: NDArray[np.float64]) -> None:
+    def _settle(
+        self, X: NDArray[Any], weight: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
         if self.refit and self.residual != "tangent":
             raise ValueError(
                 f"refit=True needs levels that add up, and residual={self.residual!r} "
                 "composes them on the ball; use residual='tangent' or refit=False."
             )
-        self.curvature_ = resolve_curvature(
-            self.curvature, X, weight, self.input_geometry
-        )
+        curvature = resolve_curvature(self.curvature, X, weight, self.input_geometry)
+        # bad points must not leave a new curvature beside old codebooks
+        Z = Chart(PoincareBall(curvature), self.input_geometry).points(X)
+        self.curvature_ = curvature
+        return Z
 
     def _chart(self) -> Chart:
         return Chart(PoincareBall(self.curvature_), self.input_geometry)

@@ -71,7 +71,9 @@ class ResidualStack:
         ]
         return np.asarray(self.rule.fold(self.manifold, chosen))
 
-    def subtract(self, residual: FloatArray, level: int, column: IntArray) -> FloatArray:
+    def subtract(
+        self, residual: FloatArray, level: int, column: IntArray
+    ) -> FloatArray:
         """Return what is left of `residual` without the code `column` of a level."""
         code = self.codebooks[level][column]
         return np.asarray(self.rule.subtract(self.manifold, residual, code))
@@ -108,14 +110,12 @@ class ResidualStack:
 
 
 def _best_per_group(group: IntArray, cost: FloatArray, size: int) -> IntArray:
-    """Indices of the `size` lowest costs of each group, groups in ascending order.
+    """Return the indices of the `size` lowest costs of each group, group by group.
 
     Ties go to the entry that comes first.
     """
     order = np.lexsort((np.arange(len(cost)), cost, group))
     sorted_group = group[order]
     starts = np.flatnonzero(np.r_[True, sorted_group[1:] != sorted_group[:-1]])
-    rank = np.arange(len(order)) - np.repeat(
-        starts, np.diff(np.r_[starts, len(order)])
-    )
+    rank = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
     return order[rank < size]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 from weakref import WeakKeyDictionary
@@ -44,7 +44,10 @@ class BaseRQTokenizer(BaseCoder):
         "n_levels": [Interval(Integral, 1, None, closed="left")],
         "codebook_size": [Interval(Integral, 1, None, closed="left"), "array-like"],
         "latent_dim": [Interval(Integral, 1, None, closed="left")],
-        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "hidden_layer_sizes": [
+            "array-like",
+            Interval(Integral, 1, None, closed="left"),
+        ],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
@@ -60,9 +63,9 @@ class BaseRQTokenizer(BaseCoder):
     }
 
     n_levels: int
-    codebook_size: int | ArrayLike
+    codebook_size: int | Sequence[int]
     latent_dim: int
-    hidden_layer_sizes: int | ArrayLike
+    hidden_layer_sizes: int | Sequence[int]
     max_iter: int
     batch_size: int
     learning_rate: float
@@ -119,9 +122,7 @@ class BaseRQTokenizer(BaseCoder):
         self.codebook_usage_ = np.array(
             [
                 len(np.unique(column)) / size
-                for column, size in zip(
-                    codes[weight > 0].T, self._sizes(), strict=True
-                )
+                for column, size in zip(codes[weight > 0].T, self._sizes(), strict=True)
             ]
         )
         return self
@@ -165,7 +166,7 @@ class BaseRQTokenizer(BaseCoder):
     def _widths(self) -> list[int]:
         """Return the widths of the hidden layers, checked."""
         given = self.hidden_layer_sizes
-        widths = [given] if isinstance(given, Integral) else list(given)
+        widths = list(given) if isinstance(given, Iterable) else [given]
         if not all(isinstance(n, Integral) and n >= 1 for n in widths):
             raise ValueError(
                 f"hidden_layer_sizes={given!r} must hold integers of at least 1."
@@ -233,12 +234,8 @@ class BaseRQTokenizer(BaseCoder):
             part = to_tensor(scaled[which], model.dtype, device)
             return part, to_tensor(weight[which], model.dtype, device)
 
-        trainer = Trainer(
-            model,
-            *rows(train),
-            settings,
-            validation=rows(validation) if len(validation) else None,
-        )
+        held_out = rows(validation) if len(validation) else None
+        trainer = Trainer(model, rows(train), settings, validation=held_out)
         trainer.pretrain(n_pretraining)
         self._keep_network(model)
         model.set_codebooks(self._start_codebooks(X, weight, train, sizes, seed))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from skhyper._utils._params import Interval, StrOptions
 from skhyper.manifolds import PoincareBall
@@ -137,10 +137,10 @@ class HRQVAETokenizer(BaseRQTokenizer):
     def __init__(
         self,
         n_levels: int = 3,
-        codebook_size: int | ArrayLike = 256,
+        codebook_size: int | Sequence[int] = 256,
         *,
         latent_dim: int = 32,
-        hidden_layer_sizes: int | ArrayLike = (512, 256, 128),
+        hidden_layer_sizes: int | Sequence[int] = (512, 256, 128),
         max_iter: int = 200,
         batch_size: int = 256,
         learning_rate: float = 1e-3,

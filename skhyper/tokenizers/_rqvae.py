@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
-
-from numpy.typing import ArrayLike
 
 from skhyper.manifolds import Euclidean
 from skhyper.tokenizers._base import BaseRQTokenizer
@@ -121,10 +120,10 @@ class RQVAETokenizer(BaseRQTokenizer):
     def __init__(
         self,
         n_levels: int = 3,
-        codebook_size: int | ArrayLike = 256,
+        codebook_size: int | Sequence[int] = 256,
         *,
         latent_dim: int = 32,
-        hidden_layer_sizes: int | ArrayLike = (512, 256, 128),
+        hidden_layer_sizes: int | Sequence[int] = (512, 256, 128),
         max_iter: int = 200,
         batch_size: int = 256,
         learning_rate: float = 1e-3,

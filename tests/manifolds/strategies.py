@@ -110,8 +110,7 @@ def vector_sets(draw, n_sets, n_rows=3):
     return lengths * directions / np.where(norms > 0, norms, 1.0)
 
 
-import os
-def law(n_sets, n_rows=3, spaces=SPACES, max_examples=int(os.environ.get("MAXEX","12"))):
+def law(n_sets, n_rows=3, spaces=SPACES, max_examples=8):
     """Check a test ``(space, shares)`` in every space, on drawn sets of vectors."""
 
     def decorate(test):

@@ -36,7 +36,7 @@ def test_mean_ignores_the_order_of_the_points(space, name, shares):
     X = space.points(shares)
     order = [2, 0, 3, 1]
     moved = space.separation(mean(X), mean(X[:, order]))
-    assert_within(moved, 3 * spread(space, X))
+    assert_within(moved, spread(space, X))
 
 
 @both_means
@@ -66,7 +66,7 @@ def test_only_the_ratios_of_the_weights_count(space, name, shares):
 def test_mean_of_opposite_points_is_the_origin(space, name, shares):
     (x,) = space.points(shares)
     X = space.array(np.stack([to_numpy(x), -to_numpy(x)], axis=1))
-    assert_within(space.scale * norm(getattr(space.ball, name)(X)), space.rounding(x))
+    assert np.all(to_numpy(getattr(space.ball, name)(X)) == 0.0)
 
 
 @both_means
@@ -75,7 +75,7 @@ def test_mean_of_equal_points_is_the_point(space, name, shares):
     (x,) = space.points(shares, reach=-1.6 * np.log(space.eps) / 2)
     X = space.array(np.stack([to_numpy(x)] * 5, axis=1))
     moved = space.separation(getattr(space.ball, name)(X), x)
-    assert_within(moved, 4 * space.rounding(x))
+    assert_within(moved, 8 * space.rounding(x))
 
 
 @both_means
@@ -86,7 +86,7 @@ def test_mean_of_two_points_is_the_middle_of_the_geodesic(space, name, shares):
     X = space.array(np.stack([to_numpy(x), to_numpy(y)], axis=1))
     mean = getattr(ball, name)(X)
     half = 0.5 * space.separation(x, y)
-    allowed = 4 * spread(space, X)
+    allowed = 3 * spread(space, X)
     assert_within(space.separation(mean, x) - half, allowed)
     assert_within(space.separation(mean, y) - half, allowed)
 
@@ -110,7 +110,7 @@ def test_midpoint_is_the_lorentz_centroid(space, shares):
     lifted = space.sheet.midpoint(poincare_to_lorentz(X, space.c), weights)
     centroid = lorentz_to_poincare(lifted, space.c)
     moved = space.separation(space.ball.midpoint(X, weights), centroid)
-    assert_within(moved, 4 * spread(space, X))
+    assert_within(moved, 2 * spread(space, X))
 
 
 @law(2, n_rows=4)
@@ -154,7 +154,7 @@ def test_frechet_mean_is_stationary(space, shares):
     logs = exact.logmap(to_numpy(mean), to_numpy(X)) / space.gap(mean)[..., None]
     gradient = 2 * space.scale * norm(weights @ logs) / weights.sum()
     allowed = spread(space, X) + space.rounding(mean)[..., 0]
-    assert_within(gradient, 6 * allowed)
+    assert_within(gradient, allowed)
 
 
 @law(1, n_rows=4)
@@ -178,7 +178,9 @@ def test_frechet_mean_beats_every_data_point_and_the_midpoint(space, shares):
 def test_flat_means_are_the_weighted_average(name, kind):
     rng = np.random.default_rng(0)
     X, weights = rng.normal(size=(3, 7, 4)), rng.uniform(size=(3, 7))
-    expected = [np.average(x, axis=0, weights=w) for x, w in zip(X, weights, strict=True)]
+    expected = [
+        np.average(x, axis=0, weights=w) for x, w in zip(X, weights, strict=True)
+    ]
     space = Space(1.0, "float64", kind)
     mean = getattr(Euclidean(), name)(space.array(X), weights)
     np.testing.assert_allclose(to_numpy(mean), expected, rtol=1e-14)

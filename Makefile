@@ -1,0 +1,40 @@
+# `make demo` and `make test` set up everything they need.
+VENV ?= .venv
+PYTHON ?= python3
+PY := $(VENV)/bin/python
+
+.PHONY: demo test lint bench docs clean
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[test,lint]"
+	touch $@
+
+demo: $(VENV)/.ready  ## the main job on bundled data: a table, codes.csv and a figure
+	$(PY) examples/demo_naics.py
+
+test: $(VENV)/.ready  ## all tests and doctests; no network, no GPU
+	$(PY) -m pytest -q
+
+lint: $(VENV)/.ready  ## style, formatting and types
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+$(VENV)/.bench: $(VENV)/.ready
+	$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[benchmark]"
+	touch $@
+
+bench: $(VENV)/.bench  ## speed beside faiss, and the evidence for the defaults
+	$(PY) benchmarks/encode.py
+	$(PY) benchmarks/curvature.py
+
+$(VENV)/.docs: $(VENV)/.ready
+	$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	touch $@
+
+docs: $(VENV)/.docs  ## the HTML pages, in docs/_build/html
+	$(PY) -m sphinx -W --keep-going -b html docs docs/_build/html
+
+clean:
+	rm -rf $(VENV) demo_output docs/_build docs/auto_examples docs/generated

@@ -1,0 +1,66 @@
+"""The estimators that every contract test runs on; to cover another, add a line."""
+
+from sklearn.base import clone
+
+from skhyper.base import BaseCoder
+from skhyper.datasets import make_tree
+from skhyper.quantizers import (
+    HyperbolicKMeans,
+    HyperbolicResidualQuantizer,
+    ResidualQuantizer,
+)
+from skhyper.tokenizers import HRQVAETokenizer, RQVAETokenizer
+
+SHALLOW = {"n_levels": 2, "codebook_size": 4}
+TRAINED = {**SHALLOW, "latent_dim": 3, "hidden_layer_sizes": (8,), "max_iter": 3}
+
+INSTANCES = [
+    HyperbolicKMeans(n_clusters=4),
+    ResidualQuantizer(**SHALLOW),
+    ResidualQuantizer(**SHALLOW, refit=True, beam_size=3),
+    HyperbolicResidualQuantizer(**SHALLOW),
+    HyperbolicResidualQuantizer(**SHALLOW, residual="tangent", refit=True),
+    HyperbolicResidualQuantizer(**SHALLOW, residual="paper", beam_size=2),
+    RQVAETokenizer(**TRAINED),
+    HRQVAETokenizer(**TRAINED),
+]
+CODERS = [e for e in INSTANCES if isinstance(e, BaseCoder)]
+
+# Checks of scikit-learn that may fail, by class, each with its reason.
+TRAINED_BY_STEPS = {
+    "check_sample_weight_equivalence_on_dense_data": (
+        "A repeated row is drawn into batches once for every copy, a weighted row "
+        "once. scikit-learn exempts its own minibatch estimators for the same reason."
+    )
+}
+EXPECTED_FAILURES = {
+    "RQVAETokenizer": TRAINED_BY_STEPS,
+    "HRQVAETokenizer": TRAINED_BY_STEPS,
+}
+
+
+def expected_failures(estimator):
+    """Checks that `estimator` is allowed to fail."""
+    return EXPECTED_FAILURES.get(type(estimator).__name__, {})
+
+
+def name(estimator):
+    """Test id: the constructor call in one line."""
+    return " ".join(str(estimator).split())
+
+
+def data(n_samples=150, n_features=6):
+    """Rows with a hierarchy, float64."""
+    X, _ = make_tree(n_samples, n_features, branching=4, depth=2, random_state=0)
+    return X
+
+
+def fitted(estimator, X=None):
+    """A fitted copy with random_state=0."""
+    X = data() if X is None else X
+    return clone(estimator).set_params(random_state=0).fit(X)
+
+
+def size_parameter(estimator):
+    """The name of the parameter that sets the number of codes."""
+    return "codebook_size" if isinstance(estimator, BaseCoder) else "n_clusters"
