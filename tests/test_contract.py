@@ -68,7 +68,9 @@ def test_scikit_learn_checks(estimator, check):
 
 
 # scikit-learn's frames are fitted with names, and its own arrays have none
-@pytest.mark.filterwarnings("ignore:X does not have valid feature names:UserWarning")
+@pytest.mark.filterwarnings(
+    "ignore:X (has|does not have valid) feature names:UserWarning"
+)
 @few_rows
 @every_estimator
 @pytest.mark.parametrize("check", FURTHER_CHECKS)
@@ -80,10 +82,12 @@ def test_array_api_dispatch_is_harmless():
     # scipy reads the variable when it is imported, hence another process
     code = """
 from contract import INSTANCES
-from sklearn.utils.estimator_checks import check_array_api_input
-for estimator in INSTANCES:
-    check_array_api_input(type(estimator).__name__, estimator)
-    print(type(estimator).__name__)
+from sklearn.utils.estimator_checks import estimator_checks_generator
+for instance in INSTANCES:
+    for estimator, check in estimator_checks_generator(instance):
+        if "array_api_input" in str(check):
+            check(estimator)
+            print(type(estimator).__name__)
 """
     run = subprocess.run(
         [sys.executable, "-c", code],
@@ -160,9 +164,13 @@ def test_pipeline(estimator):
 @every_coder
 def test_pipeline_inverts(estimator):
     X = data() * 7 + 3
-    pipeline = make_pipeline(StandardScaler(), clone(estimator)).fit(X)
-    X_hat = pipeline.inverse_transform(pipeline.transform(X))
-    assert np.mean((X_hat - X) ** 2) < np.mean((X - X.mean(axis=0)) ** 2)
+    model = clone(estimator).set_params(random_state=0)
+    pipeline = make_pipeline(StandardScaler(), model).fit(X)
+    scaler = StandardScaler().fit(X)
+    alone = fitted(estimator, scaler.transform(X))
+    codes = pipeline.transform(X)
+    expected = scaler.inverse_transform(alone.inverse_transform(codes))
+    assert_array_equal(pipeline.inverse_transform(codes), expected)
 
 
 @every_estimator
@@ -175,7 +183,7 @@ def test_cross_val_score_equals_a_loop(estimator):
     assert max(expected) < 0
 
 
-@pytest.mark.parametrize("estimator", [INSTANCES[0], CODERS[0], CODERS[-1]], ids=name)
+@pytest.mark.parametrize("estimator", [INSTANCES[0], CODERS[-1]], ids=name)
 def test_grid_search_in_two_processes(estimator):
     X, parameter = data(), size_parameter(estimator)
     model = clone(estimator).set_params(random_state=0)
@@ -183,9 +191,12 @@ def test_grid_search_in_two_processes(estimator):
     alone, shared = (
         GridSearchCV(model, grid, cv=2, n_jobs=n_jobs).fit(X) for n_jobs in (1, 2)
     )
-    assert shared.best_params_ == {parameter: 8}
     for result in ("split0_test_score", "split1_test_score"):
         assert_array_equal(shared.cv_results_[result], alone.cv_results_[result])
+        assert len(set(alone.cv_results_[result])) == 2
+    best = shared.best_estimator_
+    assert best.get_params()[parameter] == shared.best_params_[parameter]
+    assert best.score(X) == alone.best_estimator_.score(X)
 
 
 @every_estimator

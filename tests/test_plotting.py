@@ -27,6 +27,7 @@ from skhyper.plotting._colors import choose_colors
 from skhyper.plotting._disk import INK
 from skhyper.plotting._geometry import DISK, DiskMap, fit_scale, geodesic, tangent_pca
 from skhyper.quantizers import HyperbolicResidualQuantizer, ResidualQuantizer
+from skhyper.tokenizers import HRQVAETokenizer, RQVAETokenizer
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -296,6 +297,31 @@ def test_a_pipeline_shows_its_last_step(tree):
     assert_array_equal(
         PoincareDiskDisplay.from_estimator(only, scaled).points, alone.points
     )
+
+
+@pytest.mark.parametrize("kind", [HRQVAETokenizer, RQVAETokenizer])
+@pytest.mark.parametrize("latent_dim", [2, 4])
+def test_tokenizers_show_their_latent_space(tree, kind, latent_dim):
+    X, *_ = tree
+    tokenizer = kind(
+        2,
+        4,
+        latent_dim=latent_dim,
+        hidden_layer_sizes=8,
+        max_iter=2,
+        random_state=0,
+        device="cpu",
+    ).fit(X)
+    display = PoincareDiskDisplay.from_estimator(tokenizer, X)
+    assert display.flat is (kind is RQVAETokenizer)
+    assert_array_equal(display.labels, tokenizer.predict(X))
+    codes = np.unique(tokenizer.transform(X), axis=0)
+    assert len(display.codes[1]) == len(codes)
+    if display.explained_variance_ratio is None:
+        latents = DISK.expmap0(tokenizer.embed(X))
+        assert_allclose(display.points, latents, rtol=1e-12)
+        first = tokenizer.codebooks_[0][np.unique(codes[:, 0])]
+        assert_allclose(display.codes[0], first, rtol=1e-12)
 
 
 # what is drawn

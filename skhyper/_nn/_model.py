@@ -156,7 +156,9 @@ class ResidualAutoencoder(nn.Module):
         mean = torch.sum(share * v, dim=0)
         square = float(torch.sum(share * (v - mean) ** 2))
         self.shift.copy_(mean)
-        self.scale.fill_(square**-0.5 if square > 0 else 1.0)
+        # latents that differ by rounding alone have no scale of their own
+        noise = 1e-12 * float(mean @ mean)
+        self.scale.fill_(square**-0.5 if square > noise else 1.0)
 
     def quantize(self, z: torch.Tensor) -> Quantized:
         """Encode points greedily; residuals carry no gradient from level to level."""

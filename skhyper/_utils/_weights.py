@@ -10,7 +10,7 @@ from sklearn.utils.validation import _check_sample_weight
 
 
 def check_sample_weight(sample_weight: Any, X: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the weights of the rows of `X` divided by their mean, as float64.
+    """Return the weights of the rows of `X`, float64, with mean 1 where positive.
 
     Raises
     ------
@@ -23,24 +23,24 @@ def check_sample_weight(sample_weight: Any, X: NDArray[Any]) -> NDArray[np.float
     )
     # divide by the largest first: the mean of huge weights could overflow
     weight = weight / weight.max()
-    return weight / weight.mean()
+    return weight / weight[weight > 0].mean()
 
 
 def distinct_rows(
-    X: NDArray[np.float64], weight: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the distinct rows of positive weight, and the total weight of each.
+    X: NDArray[Any], weight: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return where the distinct rows of positive weight are, and their total weights.
 
     Their order depends on nothing but the rows. So what is fitted to them is the same
     for every order of the data, and a weight of k is the same as k repeats, random
     draws included.
     """
-    present = weight > 0
-    X, weight = X[present] + 0.0, weight[present]  # + 0.0 makes -0.0 a 0.0
+    rows = np.flatnonzero(weight > 0)
+    X = X[rows].astype(np.float64, copy=False) + 0.0  # makes -0.0 a 0.0
     # sort by an exact hash of the bits, which is faster than by the rows themselves
     bits = X.view(np.uint64)
     factors = np.random.RandomState(0).randint(2**63, size=X.shape[1], dtype=np.uint64)
     order = np.argsort((bits ^ (bits >> 32)) @ (2 * factors + 1), kind="stable")
-    X, weight = X[order], weight[order]
+    rows, X = rows[order], X[order]
     first = np.flatnonzero(np.r_[True, np.any(X[1:] != X[:-1], axis=1)])
-    return X[first], np.add.reduceat(weight, first)
+    return rows[first], np.add.reduceat(weight[rows], first)

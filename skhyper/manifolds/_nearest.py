@@ -145,7 +145,7 @@ def nearest_code(
         cross = X @ (codes * weight[:, None]).mT
         offset = weight * sqnorm(xp, codes)[:, 0]
         return xp.argmin(sqnorm(xp, X) * weight - 2.0 * cross + offset, axis=-1)
-    codes = np.asarray(codes, dtype=np.float64)
+    codes = np.ascontiguousarray(codes, dtype=np.float64)
     scores = CodeScores(codes, gap(codes)[:, 0])
     X = np.ascontiguousarray(X, dtype=np.float64)
     labels = np.empty(len(X), dtype=np.int64)

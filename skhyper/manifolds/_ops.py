@@ -123,7 +123,10 @@ def column_weights(xp: Any, X: Array, sample_weight: Array | None) -> Array:
     """Return `sample_weight`, equal if None, scaled to sum 1, as (..., n, 1)."""
     if sample_weight is None:
         return xp.full_like(X[..., :1], 1.0 / X.shape[-2])
-    weights = xp.asarray(sample_weight, dtype=X.dtype, device=device(X))
+    weights = sample_weight
+    if not is_array_api_obj(weights) or is_numpy_array(weights):
+        weights = xp.asarray(weights, device=device(X))
+    weights = xp.astype(weights, X.dtype)
     if weights.shape[-1] != X.shape[-2]:
         raise ValueError(
             f"sample_weight has length {weights.shape[-1]}, but X has "

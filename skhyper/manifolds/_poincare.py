@@ -486,7 +486,7 @@ class PoincareBall:
         outside = np.flatnonzero(~np.asarray(self.c * sqnorm(xp, X) < 1.0))
         if outside.size:
             first = int(outside[0])
-            length = float(np.linalg.norm(np.asarray(X)[first]))
+            length = norm(xp, X)[first, 0].item()
             raise ValueError(
                 f"{name} has {outside.size} of {X.shape[0]} points outside the "
                 f"Poincare ball of curvature {self.c:g}: row {first} has norm "

@@ -165,8 +165,9 @@ class HyperbolicKMeans(
         chart = Chart(PoincareBall(curvature), self.input_geometry)
         Z = chart.points(X)
         chart.warn_if_saturated(Z)
+        distinct, total = distinct_rows(X, weight)
         result = kmeans(
-            Cloud(chart.manifold, *distinct_rows(Z, weight)),
+            Cloud(chart.manifold, Z[distinct], total),
             self.n_clusters,
             rng=check_random_state(self.random_state),
             init=self._init_centers(X, chart),

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
-from skhyper._utils._weights import distinct_rows
 from skhyper.manifolds._residual import RESIDUAL_RULES
 from skhyper.quantizers._lloyd import Cloud, kmeans
 
@@ -40,8 +39,7 @@ def fit_levels(
     A codebook is smaller than asked for where there are fewer distinct residuals.
     """
     rule = RESIDUAL_RULES[residual]
-    rest, weight = distinct_rows(Z, weight)
-    codebooks, n_iter = [], 0
+    codebooks, n_iter, rest = [], 0, Z
     for size in sizes:
         result = kmeans(
             Cloud(manifold, rest, weight),

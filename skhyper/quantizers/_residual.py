@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 
 from skhyper._utils._codes import resolve_sizes
 from skhyper._utils._params import Interval, StrOptions, check_params
-from skhyper._utils._weights import check_sample_weight
+from skhyper._utils._weights import check_sample_weight, distinct_rows
 from skhyper.base import BaseCoder, check_X
 from skhyper.manifolds import Euclidean, PoincareBall
 from skhyper.quantizers._chart import GEOMETRIES, Chart, resolve_curvature
@@ -86,11 +86,11 @@ class _BaseResidualQuantizer(BaseCoder):
         weight = check_sample_weight(sample_weight, X)
         Z = self._settle(X, weight)
         self._chart().warn_if_saturated(Z)
-        present = weight > 0
+        distinct, total = distinct_rows(X, weight)
         self.codebooks_, self.n_iter_ = fit_levels(
             self._manifold(),
-            Z[present],
-            weight[present],
+            Z[distinct],
+            total,
             sizes,
             residual=self._residual_rule(),
             rng=check_random_state(self.random_state),
@@ -100,7 +100,7 @@ class _BaseResidualQuantizer(BaseCoder):
         )
         if self.refit:
             self.codebooks_ = refit_codebooks(
-                self._stack(), Z[present], weight[present], self.beam_size
+                self._stack(), Z[distinct], total, self.beam_size
             )
         warn_if_short(self.codebook_size, sizes, self._sizes())
         self._dtype = X.dtype
@@ -110,7 +110,7 @@ class _BaseResidualQuantizer(BaseCoder):
             [
                 len(np.unique(column)) / len(codebook)
                 for column, codebook in zip(
-                    codes[present].T, self.codebooks_, strict=True
+                    codes[distinct].T, self.codebooks_, strict=True
                 )
             ]
         )

@@ -1,9 +1,9 @@
 """Spaces and points on which the laws are checked, and the error they are allowed.
 
-Coordinates near the rim are coarse: rounding a point moves it by about ``eps / A`` radii
-of curvature, with ``A = 1 - c |x|^2``. No formula can be better than that, and the
-ones here must not be much worse, so every tolerance is a small multiple of
-`rounding`, the sum of ``eps / A`` over the points that enter a law.
+Coordinates near the rim are coarse: rounding a point moves it by about ``eps / A``
+radii of curvature, with ``A = 1 - c |x|^2``. No formula can be better than that, and
+the ones here must not be much worse, so every tolerance is a small multiple of
+`Space.rounding`, the sum of ``eps / A`` over the points that enter a law.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Space:
         return values if self.kind == "numpy" else torch.from_numpy(values.copy())
 
     def tangents(self, shares, reach=None):
-        """Tangent vectors at 0 of points at `reach` radii of curvature where |share| = 1."""
+        """Tangent vectors at 0; a share of length 1 is `reach` radii of curvature."""
         reach = REACH[self.dtype] if reach is None else reach
         return self.array(np.asarray(shares) * (reach / 2 / self.scale))
 
@@ -110,7 +110,7 @@ def vector_sets(draw, n_sets, n_rows=3):
     return lengths * directions / np.where(norms > 0, norms, 1.0)
 
 
-def law(n_sets, n_rows=3, spaces=SPACES, max_examples=8):
+def law(n_sets, n_rows=3, spaces=SPACES, max_examples=6):
     """Check a test ``(space, shares)`` in every space, on drawn sets of vectors."""
 
     def decorate(test):

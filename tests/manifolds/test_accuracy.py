@@ -38,7 +38,7 @@ def pairs(dtype, rim, separation, n=41, d=6):
 
 
 def errors(result, function, *points):
-    """Relative error of each row of `result` against ``function(*rows)`` in 60 digits."""
+    """Relative error of each row of `result` against `function` in 60 digits."""
     rows = zip(to_numpy(result), *points, strict=True)
     return np.array(
         [
@@ -160,7 +160,8 @@ def test_gyration_and_transport_where_the_points_nearly_cancel(
     x, y = pairs(dtype, rim, separation)
     v = (0.5 * directions(len(x), x.shape[1], seed=3)).astype(dtype)
     arrays = [KINDS[kind](a) for a in (x, y, v)]
-    allowed = 6 * np.finfo(dtype).eps / rim
+    coarse = np.median(sum(1 / BALL.gap(a.astype(float)) for a in (x, y)))
+    allowed = np.finfo(dtype).eps * coarse
     carried = errors(BALL.transport(*arrays), exact.transport, x, y, v)
     assert np.median(carried) <= allowed
     turned = errors(BALL.gyration(-arrays[0], *arrays[1:]), exact.gyration, -x, y, v)
@@ -189,27 +190,31 @@ def test_midpoint_of_a_cluster_near_the_rim(kind, dtype, share):
     assert moved <= 6 * np.finfo(dtype).eps / rim
 
 
-@pytest.mark.parametrize("radius", [5.0, 20.0, 40.0, 300.0])
-def test_lorentz_midpoint_and_distance_at_any_radius(radius):
+@pytest.mark.parametrize("radius", [5.0, 16.0, 20.0, 25.0])
+def test_lorentz_midpoint_and_distance_far_out(radius):
     sheet = Lorentz(1.0)
     u = directions(1, 4)[0]
     x, y = sheet.expmap0(np.array([radius - 1.5, radius + 1.5])[:, None] * u)
-    assert sheet.dist(x, y) == pytest.approx(3.0, rel=1e-12)
+    # rounding turns the direction by eps, which moves a point by eps sinh(radius)
+    allowed = 1e-14 * radius + (np.finfo(float).eps * np.sinh(radius)) ** 2
+    assert abs(sheet.dist(x, y) - 3.0) <= allowed
     middle = sheet.midpoint(np.stack([x, y]))
-    np.testing.assert_allclose(sheet.logmap0(middle), radius * u, rtol=1e-13)
+    assert np.linalg.norm(sheet.logmap0(middle) - radius * u) <= allowed
 
 
 def test_distance_of_tangent_vectors_by_the_polar_law():
-    """Far out in float32: a thousand times better than ball coordinates."""
-    rng = np.random.default_rng(0)
-    a = 12.0 * directions(50, 6)
-    b = a + rng.normal(size=(50, 6)) * 1e-2
+    """At radius 12 in float32: 500 times better than ball coordinates can be."""
+    sheet = Lorentz()
+    u, w = np.split(directions(100, 6), 2)
+    w -= np.sum(u * w, axis=1, keepdims=True) * u
+    w /= np.linalg.norm(w, axis=1, keepdims=True)
+    angle = 2 * np.arcsin(np.sinh(7.0 / 2) / np.sinh(12.0))
+    a, b = 12.0 * u, 12.0 * (np.cos(angle) * u + np.sin(angle) * w)
     a, b = a.astype("float32"), b.astype("float32")
-    fine = Lorentz().dist(
-        Lorentz().expmap0(a.astype(float)), Lorentz().expmap0(b.astype(float))
-    )
-    coarse = Lorentz().dist(Lorentz().expmap0(a), Lorentz().expmap0(b))
-    assert np.median(np.abs(coarse - fine) / fine) <= 3 * 2.6e-5
+    truth = sheet.dist(*(sheet.expmap0(v.astype("float64")) for v in (a, b)))
+    np.testing.assert_allclose(truth, 7.0, atol=0.1)
+    error = np.abs(sheet.dist(sheet.expmap0(a), sheet.expmap0(b)) - truth) / truth
+    assert np.median(error) <= 3 * 2.6e-5
 
 
 # Frechet mean
@@ -271,7 +276,10 @@ def geoopt():
 @pytest.mark.parametrize("c", [0.3, 1.0, 2.7])
 def test_geoopt_agrees_in_float64_in_the_bulk(geoopt, c):
     """At radius 5 its formulas keep nine digits; compare with seven."""
-    ball, peer = PoincareBall(c), geoopt.PoincareBall(c=torch.tensor(c).double())
+    ball, peer = (
+        PoincareBall(c),
+        geoopt.PoincareBall(c=torch.tensor(c, dtype=torch.float64)),
+    )
     rng = np.random.default_rng(0)
     tangents = rng.normal(size=(4, 50, 5))
     tangents *= rng.uniform(0.02, 2.5, size=(4, 50, 1)) / np.linalg.norm(
