@@ -82,14 +82,3 @@ html_sidebars = {
         "auto_examples/*",
     ]
 }
-
-
-def quote_attribute_names(app, what, name, obj, options, lines):
-    """Keep ``n_features_in_`` in a type from being read as a link target."""
-    for row, line in enumerate(lines):
-        lines[row] = line.replace("(n_features_in_,)", "(`n_features_in_`,)")
-
-
-def setup(app):
-    """Connect the hook after numpydoc has parsed the docstrings."""
-    app.connect("autodoc-process-docstring", quote_attribute_names, priority=900)

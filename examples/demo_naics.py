@@ -42,6 +42,7 @@ class KMeansChain(TransformerMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X, y=None):
+        """Fit one KMeans a level."""
         self.levels_, rest = [], X
         for _ in range(N_LEVELS):
             level = KMeans(CODEBOOK_SIZE, n_init=10, random_state=self.random_state)
@@ -51,6 +52,7 @@ class KMeansChain(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X):
+        """Return the clusters of each level."""
         columns, rest = [], X
         for level in self.levels_:
             columns.append(level.predict(rest))
@@ -58,6 +60,7 @@ class KMeansChain(TransformerMixin, BaseEstimator):
         return np.column_stack(columns)
 
     def inverse_transform(self, codes):
+        """Add the centers up."""
         pairs = zip(self.levels_, codes.T, strict=True)
         return sum(level.cluster_centers_[tokens] for level, tokens in pairs)
 
@@ -113,10 +116,12 @@ def measure(model: Pipeline, naics) -> tuple[dict[str, float], np.ndarray]:
 
 def print_table(runs: dict[str, list[dict[str, float]]], n_seeds: int) -> None:
     columns = list(next(iter(runs.values()))[0])
-    print(f"\n{N_LEVELS} levels of {CODEBOOK_SIZE} codes, mean +- standard deviation ")
-    print(f"over {n_seeds} seeds. error: squared error over variance. least use: of the")
-    print("level that uses fewest of its codes. sector, subsector, group: normalised")
-    print("mutual information with the first 1, 2, 3 tokens.\n")
+    print(
+        f"\n{N_LEVELS} levels of {CODEBOOK_SIZE} codes, mean +- standard deviation "
+        f"over {n_seeds} seeds.\nerror: squared error over variance. least use: of the "
+        "level that uses fewest of its codes.\nsector, subsector, group: normalised "
+        "mutual information with the first 1, 2, 3 tokens.\n"
+    )
     print(" " * 28 + "".join(f"{name:>15}" for name in columns))
     for name, figures in runs.items():
         cells = []

@@ -46,6 +46,7 @@ class BaseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     """
 
     codebooks_: list[NDArray[np.float64]]
+    codebook_usage_: NDArray[np.float64]
     labels_: NDArray[np.int64]
     _dtype: np.dtype[Any]
 
@@ -187,6 +188,17 @@ class BaseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         weight = check_sample_weight(sample_weight, X)
         error = self._sq_error(X, self._decode(self._encode(X)))
         return -float(np.average(error, weights=weight))
+
+    def _describe(self, codes: NDArray[np.int64], weight: NDArray[np.float64]) -> None:
+        """Set what `fit` says of the training rows."""
+        self.labels_ = self._labels(codes, depth=1)
+        present = codes[weight > 0]
+        self.codebook_usage_ = np.array(
+            [
+                len(np.unique(tokens)) / size
+                for tokens, size in zip(present.T, self._sizes(), strict=True)
+            ]
+        )
 
     def _sq_error(self, X: NDArray[Any], X_hat: NDArray[Any]) -> NDArray[np.float64]:
         """Squared error of each row, averaged over its features."""

@@ -193,12 +193,12 @@ def test_global_generators_are_left_alone(estimator):
     X, _ = make_tree(100, 4, random_state=0)
     states = [
         random.getstate(),
-        np.random.get_state(legacy=False)["state"],  # noqa: NPY002
+        np.random.get_state(legacy=False)["state"],
         torch.get_rng_state(),
     ]
     output(fitted(estimator, X), X)
     assert random.getstate() == states[0]
-    now = np.random.get_state(legacy=False)["state"]  # noqa: NPY002
+    now = np.random.get_state(legacy=False)["state"]
     assert now["pos"] == states[1]["pos"]
     assert_array_equal(now["key"], states[1]["key"])
     assert torch.equal(torch.get_rng_state(), states[2])

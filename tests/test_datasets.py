@@ -388,16 +388,16 @@ def test_blobs_near_the_rim_stay_inside_and_warn():
 
 @pytest.mark.parametrize("make", [make_tree, make_hyperbolic_blobs])
 def test_random_state_decides_and_the_global_generator_is_left_alone(make):
-    np.random.seed(7)  # noqa: NPY002
-    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    np.random.seed(7)
+    before = np.random.get_state()[1].copy()
     X, y = make(50, random_state=0)
     again, labels = make(50, random_state=np.random.RandomState(0))
     assert_array_equal(X, again)
     assert_array_equal(y, labels)
-    assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+    assert_array_equal(np.random.get_state()[1], before)
     assert not np.array_equal(X, make(50, random_state=1)[0])
     first, _ = make(50)
-    np.random.seed(7)  # noqa: NPY002
+    np.random.seed(7)
     assert_array_equal(make(50)[0], first)
 
 

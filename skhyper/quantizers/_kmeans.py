@@ -76,7 +76,7 @@ class HyperbolicKMeans(
         The curvature used.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : array of shape (n_features_in_,)
+    feature_names_in_ : array of shape (`n_features_in_`,)
         Names of the features, if `fit` saw names.
 
     See Also
@@ -187,7 +187,7 @@ class HyperbolicKMeans(
         self.curvature_ = curvature
         self.cluster_centers_ = chart.features(result.centers)
         self.labels_ = self._nearest(Z)
-        self.inertia_ = result.inertia * _mean_weight(sample_weight)
+        self.inertia_ = result.inertia * _unit(sample_weight, weight)
         self.n_iter_ = result.n_iter
         return self
 
@@ -255,7 +255,7 @@ class HyperbolicKMeans(
         weight = check_sample_weight(sample_weight, X)
         cloud = Cloud(self._chart().manifold, self._chart().points(X), weight)
         _, cost = cloud.assign(self._centers())
-        return -float(cost.sum()) * _mean_weight(sample_weight)
+        return -float(cost.sum()) * _unit(sample_weight, weight)
 
     def _chart(self) -> Chart:
         return Chart(PoincareBall(self.curvature_), self.input_geometry)
@@ -290,6 +290,8 @@ class HyperbolicKMeans(
         return tags
 
 
-def _mean_weight(sample_weight: ArrayLike | None) -> float:
+def _unit(sample_weight: ArrayLike | None, weight: NDArray[np.float64]) -> float:
     """Return what `check_sample_weight` divided the user's weights by."""
-    return 1.0 if sample_weight is None else float(np.mean(np.asarray(sample_weight)))
+    if sample_weight is None:
+        return 1.0
+    return float(np.sum(np.asarray(sample_weight)) / weight.sum())

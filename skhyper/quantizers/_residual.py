@@ -104,16 +104,7 @@ class _BaseResidualQuantizer(BaseCoder):
             )
         warn_if_short(self.codebook_size, sizes, self._sizes())
         self._dtype = X.dtype
-        codes = self._stack().encode(Z, self.beam_size)
-        self.labels_ = self._labels(codes, depth=1)
-        self.codebook_usage_ = np.array(
-            [
-                len(np.unique(column)) / len(codebook)
-                for column, codebook in zip(
-                    codes[distinct].T, self.codebooks_, strict=True
-                )
-            ]
-        )
+        self._describe(self._stack().encode(Z, self.beam_size), weight)
         return self
 
     def _manifold(self) -> Euclidean | PoincareBall:
@@ -176,7 +167,7 @@ class ResidualQuantizer(_BaseResidualQuantizer):
         Iterations of k-means, of the level that took most.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : array of shape (n_features_in_,)
+    feature_names_in_ : array of shape (`n_features_in_`,)
         Names of the features, if `fit` saw names.
 
     See Also
@@ -288,7 +279,7 @@ class HyperbolicResidualQuantizer(_BaseResidualQuantizer):
         Iterations of k-means, of the level that took most.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : array of shape (n_features_in_,)
+    feature_names_in_ : array of shape (`n_features_in_`,)
         Names of the features, if `fit` saw names.
 
     See Also
@@ -301,7 +292,8 @@ class HyperbolicResidualQuantizer(_BaseResidualQuantizer):
     .. [1] P. Piekos, S. Kayal, A. Karatzoglou, "Hyperbolic Residual Quantization:
        Discrete Representations for Data with Latent Hierarchies", 2025.
        arXiv:2505.12404.
-    .. [2] Colombo, Ayoughi, on gyro-consistent residual quantization, 2026, Eq. 8.
+    .. [2] Colombo, Ayoughi, "Geometry-Aware Hyperbolic Residual Quantization", 2026,
+       Eq. 8. arXiv:2609.26342.
 
     Examples
     --------

@@ -117,14 +117,7 @@ class BaseRQTokenizer(BaseCoder):
         train, validation = self._split(weight, seed)
         self._train(X, weight, train, validation, sizes, widths, seed)
         warn_if_short(self.codebook_size, sizes, self._sizes())
-        codes = self._encode(X)
-        self.labels_ = self._labels(codes, depth=1)
-        self.codebook_usage_ = np.array(
-            [
-                len(np.unique(column)) / size
-                for column, size in zip(codes[weight > 0].T, self._sizes(), strict=True)
-            ]
-        )
+        self._describe(self._encode(X), weight)
         return self
 
     def embed(self, X: ArrayLike) -> NDArray[Any]:

@@ -90,7 +90,7 @@ class HRQVAETokenizer(BaseRQTokenizer):
         Root of the mean variance of a feature, divided by before the encoder.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : array of shape (n_features_in_,)
+    feature_names_in_ : array of shape (`n_features_in_`,)
         Names of the features, if `fit` saw names.
 
     See Also
@@ -112,7 +112,8 @@ class HRQVAETokenizer(BaseRQTokenizer):
     .. [1] P. Piekos, S. Kayal, A. Karatzoglou, "Hyperbolic Residual Quantization:
        Discrete Representations for Data with Latent Hierarchies", 2025.
        arXiv:2505.12404.
-    .. [2] Colombo, Ayoughi, on gyro-consistent residual quantization, 2026, Eq. 8.
+    .. [2] Colombo, Ayoughi, "Geometry-Aware Hyperbolic Residual Quantization", 2026,
+       Eq. 8. arXiv:2609.26342.
 
     Examples
     --------

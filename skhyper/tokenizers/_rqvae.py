@@ -78,7 +78,7 @@ class RQVAETokenizer(BaseRQTokenizer):
         Root of the mean variance of a feature, divided by before the encoder.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : array of shape (n_features_in_,)
+    feature_names_in_ : array of shape (`n_features_in_`,)
         Names of the features, if `fit` saw names.
 
     See Also
