@@ -94,8 +94,10 @@ class CodeScores:
         best = scores.argmin(axis=1)
         lowest = scores[rows, best]
         scores[rows, best] = np.inf
+        # argmin is vectorised where min along the rows is not
+        second = scores[rows, scores.argmin(axis=1)]
         # written so that an overflow (nan) counts as a near tie
-        close = ~(scores.min(axis=1) - lowest > 2.0 * error)
+        close = ~(second - lowest > 2.0 * error)
         if close.any():
             rows = np.flatnonzero(close)
             if dtype is np.float32:

@@ -109,6 +109,8 @@ class PoincareBall:
         eps = float(xp.finfo(x.dtype).eps)
         t = self.c * sqnorm(xp, x)
         outside = t > (1.0 - eps) ** 2
+        if is_numpy(x) and not outside.any():
+            return x
         root = xp.sqrt(xp.where(outside, t, xp.ones_like(t)))
         return x * xp.where(outside, (1.0 - 3.0 * eps) / root, xp.ones_like(t))
 
@@ -214,7 +216,8 @@ class PoincareBall:
         s = x + y
         cs2 = self.c * sqnorm(xp, s)
         gap_x = self.gap(x)
-        return self.project((gap_x * s + cs2 * x) / (cs2 + gap_x * self.gap(y)))
+        scale = 1.0 / (cs2 + gap_x * self.gap(y))
+        return self.project((gap_x * scale) * s + (cs2 * scale) * x)
 
     def expmap0(self, v: Array) -> Array:
         """Point reached from the origin along `v`.

@@ -117,7 +117,7 @@ class _BaseResidualQuantizer(BaseCoder):
         return self._chart().points(X)
 
     def _encode(self, X: NDArray[Any]) -> NDArray[np.int64]:
-        return self._stack().encode(self._points(X), self.beam_size)
+        return self._stack().encode(X, self.beam_size, self._points)
 
     def _decode(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
         return self._chart().features(self._prefix_points(codes))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,23 +44,28 @@ class ResidualStack:
         """Return a stack of the same kind over other codebooks."""
         return ResidualStack(self.manifold, codebooks, self.residual)
 
-    def encode(self, Z: FloatArray, beam_size: int = 1) -> IntArray:
-        """Return the codes (n_samples, n_levels) of points, each row on its own.
+    def encode(
+        self,
+        X: NDArray[Any],
+        beam_size: int = 1,
+        to_points: Callable[[NDArray[Any]], FloatArray] = np.asarray,
+    ) -> IntArray:
+        """Return the codes (n_samples, n_levels) of ``to_points(X)``, row by row.
 
         ``beam_size=1`` takes the nearest code at every level. A wider beam keeps the
         `beam_size` best prefixes and returns the better of its winner and the greedy
         path by the error of the whole code, so that it is never worse.
         """
-        codes = np.empty((len(Z), len(self.codebooks)), dtype=np.int64)
+        codes = np.empty((len(X), len(self.codebooks)), dtype=np.int64)
 
         def work(block: slice) -> None:
-            codes[block] = self._greedy(Z[block])
+            Z = to_points(X[block])
+            found = self._greedy(Z)
             if beam_size > 1:
-                codes[block] = self._better(
-                    Z[block], codes[block], self._beam(Z[block], beam_size)
-                )
+                found = self._better(Z, found, self._beam(Z, beam_size))
+            codes[block] = found
 
-        for_each_block(work, len(Z), max(1, BLOCK_ROWS // beam_size))
+        for_each_block(work, len(X), max(1, BLOCK_ROWS // beam_size))
         return codes
 
     def decode(self, codes: IntArray) -> FloatArray:

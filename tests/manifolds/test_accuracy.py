@@ -87,6 +87,27 @@ def test_round_trip_through_the_origin(kind, row):
             assert error.max() <= 3 * expected
 
 
+@kinds
+def test_maps_at_the_origin_to_the_last_digits_on_both_sides_of_the_series(kind):
+    """Short vectors take a Taylor series, longer ones the function: no seam."""
+    mp = exact.mp
+    lengths = np.geomspace(1e-4, 0.3, 60)
+    v = np.stack([0.6 * lengths, -0.8 * lengths], axis=1)
+    arrays = KINDS[kind](v)
+    for found, function in (
+        (BALL.expmap0(arrays), mp.tanh),
+        (BALL.logmap0(arrays), mp.atanh),
+        (Lorentz().expmap0(arrays)[:, 1:], mp.sinh),
+        (Lorentz().logmap0(arrays[:, [0, 0, 1]]), mp.asinh),
+        (BALL.logmap(0 * arrays, arrays), mp.atanh),
+    ):
+
+        def radial(p, function=function):
+            return exact.scaled(function(exact.norm(p)) / exact.norm(p), p)
+
+        assert errors(found, radial, v).max() <= 4 * np.finfo(float).eps
+
+
 # dtype, distance of a from the rim, distance from a to b, error of (-a) + b
 SUBTRACTION = [
     ("float32", 0.5, 0.01, 5e-8),

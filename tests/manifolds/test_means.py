@@ -170,6 +170,23 @@ def test_frechet_mean_beats_every_data_point_and_the_midpoint(space, shares):
         assert_within(max(0.0, lowest - objective(other)), slack)
 
 
+def test_every_step_of_the_frechet_mean_lowers_the_objective():
+    """Newton's full steps overshoot here, and end 10 radii away from the mean."""
+    ball, rng = PoincareBall(), np.random.default_rng(0)
+    v = rng.normal(size=(300, 4, 2))
+    lengths = 8.0 * rng.uniform(0.9, 1, size=(300, 4, 1))
+    X = ball.expmap0(lengths * v / np.linalg.norm(v, axis=-1, keepdims=True))
+
+    def objective(n_steps):
+        mean = ball.frechet_mean(X, max_iter=n_steps)[:, None]
+        return np.sum(ball.sq_half_dist(mean, X), axis=1)
+
+    path = np.array([objective(n_steps) for n_steps in range(16)])
+    assert np.all(np.diff(path, axis=0) <= 1e-12 * path[0])
+    np.testing.assert_allclose(objective(50), path[-1], rtol=1e-12)
+    assert np.all(path[-1] < path[0])
+
+
 # flat space
 
 
