@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,45 +64,40 @@ class Trainer:
         self.settings, self.validation = settings, validation
         # on the CPU, so that a seed shuffles the same way on every device
         self._generator = torch.Generator().manual_seed(settings.seed)
+        self.stopped = False
 
     def pretrain(self, n_epochs: int) -> None:
         """Train the bare autoencoder, then centre its latents.
 
         Codebooks that start on the latents of an untrained encoder hold it back.
         """
-        optimizer = torch.optim.AdamW(
-            self._network(), lr=self.settings.learning_rate, weight_decay=0.0
-        )
-        self.model.train()
-        for _ in range(n_epochs):
-            for rows in self._batches():
-                x = self.X[rows]
-                error = torch.mean((x - self.model.autoencode(x)) ** 2, dim=-1)
-                optimizer.zero_grad(set_to_none=True)
-                torch.mean(self.weight[rows] * error).backward()
-                optimizer.step()
+        self._optimizer = self._make_optimizer(self._network())
+        good = _snapshot(self.model)
+        try:
+            for epoch in range(1, n_epochs + 1):
+                if not self._is_finite(
+                    self._pretraining_epoch(), epoch, kept=epoch - 1
+                ):
+                    break
+                good = _snapshot(self.model)
+        except KeyboardInterrupt:
+            self._stop("Pretraining was interrupted; the network is kept as it is.")
+        self.model.load_state_dict(good)
         self.model.centre_latents(self.X, self.weight)
 
     def run(self, report: Report | None = None) -> History:
         """Train until `max_iter` or until nothing improves; keep the best weights."""
         history = History()
-        self._optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=self.settings.learning_rate, weight_decay=0.0
-        )
+        self._optimizer = self._make_optimizer(self.model.parameters())
         best, lowest, stalled = _snapshot(self.model), float("inf"), 0
         try:
             for epoch in range(1, self.settings.max_iter + 1):
+                if self.stopped:
+                    break
                 loss, last = self._epoch()
                 error = self._validate()
                 measure = loss if error is None else error
-                if not torch.isfinite(torch.tensor(measure)):
-                    warnings.warn(
-                        f"The loss is {measure} after epoch {epoch}; training stops "
-                        f"with the weights of epoch {history.best_epoch}. Lower "
-                        "learning_rate, or scale the features.",
-                        UserWarning,
-                        stacklevel=4,
-                    )
+                if not self._is_finite(measure, epoch, kept=history.best_epoch):
                     break
                 history.loss_curve.append(loss)
                 if error is not None:
@@ -116,14 +112,50 @@ class Trainer:
                     break
                 self._revive(last)
         except KeyboardInterrupt:
-            warnings.warn(
+            self._stop(
                 "Training was interrupted; the weights of epoch "
-                f"{history.best_epoch} are kept.",
-                UserWarning,
-                stacklevel=4,
+                f"{history.best_epoch} are kept."
             )
         self.model.load_state_dict(best)
         return history
+
+    def _make_optimizer(
+        self, parameters: Iterable[torch.nn.Parameter]
+    ) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(
+            parameters, lr=self.settings.learning_rate, weight_decay=0.0
+        )
+
+    def _is_finite(self, measure: float, epoch: int, kept: int) -> bool:
+        """Whether the loss and every weight are finite; if not, say so and stop."""
+        weights = self.model.parameters()
+        if math.isfinite(measure) and all(torch.isfinite(w).all() for w in weights):
+            return True
+        self._stop(
+            f"The loss is {measure} after epoch {epoch}, or a weight overflowed; "
+            f"training stops with the weights of epoch {kept}. Lower learning_rate."
+        )
+        return False
+
+    def _stop(self, reason: str) -> None:
+        self.stopped = True
+        warnings.warn(reason, UserWarning, stacklevel=5)
+
+    def _pretraining_epoch(self) -> float:
+        total = torch.zeros((), device=self.X.device, dtype=self.model.dtype)
+        self.model.train()
+        for rows in self._batches():
+            x = self.X[rows]
+            error = torch.mean((x - self.model.autoencode(x)) ** 2, dim=-1)
+            loss = torch.mean(self.weight[rows] * error)
+            self._step(loss)
+            total += loss.detach()
+        return float(total)
+
+    def _step(self, loss: torch.Tensor) -> None:
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self._optimizer.step()
 
     def _network(self) -> list[torch.nn.Parameter]:
         return [*self.model.encoder.parameters(), *self.model.decoder.parameters()]
@@ -146,9 +178,7 @@ class Trainer:
             losses, quantized = self.model.losses(
                 self.X[rows], self.weight[rows], self.settings.commitment_weight
             )
-            self._optimizer.zero_grad(set_to_none=True)
-            losses.total.backward()
-            self._optimizer.step()
+            self._step(losses.total)
             self.model.confine()
             for count, codes in zip(self._counts, quantized.codes, strict=True):
                 count += torch.bincount(codes, minlength=len(count))

@@ -117,9 +117,24 @@ def test_interruption_keeps_the_best_weights(tokenizer, X, monkeypatch, after):
     assert relative_distortion(X, tokenizer.inverse_transform(codes)) < 1.5
 
 
-def test_diverging_training_stops_with_good_weights(tokenizer, X):
-    tokenizer.set_params(learning_rate=1e12, max_iter=5)
-    with pytest.warns(UserWarning, match=r"loss is .* Lower\s+learning_rate"):
+def test_interruption_of_the_pretraining_keeps_the_network(tokenizer, X, monkeypatch):
+    from skhyper._nn._train import Trainer
+
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "_pretraining_epoch", interrupted)
+    with pytest.warns(UserWarning, match="Pretraining was interrupted"):
+        tokenizer.fit(X)
+    assert tokenizer.loss_curve_ == []
+    assert tokenizer.transform(X).shape == (400, 2)
+
+
+# five epochs have no pretraining, twenty have two of it
+@pytest.mark.parametrize("max_iter", [5, 20])
+def test_diverging_training_stops_with_good_weights(tokenizer, X, max_iter):
+    tokenizer.set_params(learning_rate=1e200, max_iter=max_iter)
+    with pytest.warns(UserWarning, match=r"weights of epoch 0. Lower learning_rate"):
         tokenizer.fit(X)
     for value in tokenizer.weights_.values():
         assert np.isfinite(value).all()
