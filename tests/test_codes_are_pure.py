@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
+from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
 
 from skhyper.base import BaseCoder
@@ -193,12 +194,12 @@ def test_global_generators_are_left_alone(estimator):
     X, _ = make_tree(100, 4, random_state=0)
     states = [
         random.getstate(),
-        np.random.get_state(legacy=False)["state"],
+        check_random_state(None).get_state(legacy=False)["state"],
         torch.get_rng_state(),
     ]
     output(fitted(estimator, X), X)
     assert random.getstate() == states[0]
-    now = np.random.get_state(legacy=False)["state"]
+    now = check_random_state(None).get_state(legacy=False)["state"]
     assert now["pos"] == states[1]["pos"]
     assert_array_equal(now["key"], states[1]["key"])
     assert torch.equal(torch.get_rng_state(), states[2])

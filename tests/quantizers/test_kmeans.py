@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skhyper.datasets import make_tree
 from skhyper.manifolds import PoincareBall, poincare_to_lorentz
 from skhyper.quantizers import HyperbolicKMeans
-from skhyper.quantizers._lloyd import Cloud, seed_centers
+from skhyper.quantizers._lloyd import Cloud, _ChordsToPoints, seed_centers
 
 from . import twins
 
@@ -278,6 +278,25 @@ def test_curvature_auto_puts_the_median_point_half_a_radius_out():
         assert 2 * model.curvature_**0.5 * middle == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("tol", [1e-1, 1e-2, 1e-4])
+def test_tol_is_relative_to_the_variance_of_a_feature(tol):
+    X, _ = cloud_of(3, n=200)
+    weight = np.where(X[:, 0] > 0.5, 1000.0, 1.0)
+    ball = PoincareBall(1.0)
+    Z = ball.expmap0(X)
+    center = ball.midpoint(Z, weight)
+    chords = [twins.chord(ball, z, center) for z in Z]
+    threshold = tol * np.average(chords, weights=weight) / X.shape[1]
+    before, shifts = Z[:5], []
+    while not shifts or shifts[-1] > threshold:
+        model = fit(X, 5, weight, init=X[:5], max_iter=len(shifts) + 1)
+        after = ball.expmap0(model.cluster_centers_)
+        shifts.append(np.sum(ball.sq_chord(before, after)))
+        before = after
+    assert fit(X, 5, weight, init=X[:5], tol=tol).n_iter_ == len(shifts)
+    assert len(shifts) > 1
+
+
 @pytest.mark.parametrize("init", ["k-means++", "array"])
 def test_repeated_rows_give_fewer_clusters_and_a_warning(init):
     X = np.repeat([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], 5, axis=0)
@@ -306,6 +325,19 @@ def test_seeding_never_takes_a_point_twice(seed):
     n_distinct = len(np.unique(cloud.Z, axis=0))
     seeds = seed_centers(cloud, 60, np.random.RandomState(seed))
     assert len(np.unique(seeds, axis=0)) == len(seeds) == n_distinct
+
+
+@quick
+@given(seed=SEEDS, radius=st.sampled_from([1e-3, 1.0, 8.0, 14.0]))
+def test_seeding_measures_by_the_objective(seed, radius):
+    X, weight = cloud_of(seed, radius=radius)
+    # neighbours too close for a matrix product
+    X[1::4] = X[::4] * (1 + 1e-7)
+    ball = PoincareBall(1.0)
+    cloud = Cloud(ball, ball.expmap0(X), weight)
+    costs = _ChordsToPoints(cloud).to(np.arange(5))
+    pairs = [[twins.chord(ball, x, y) for y in cloud.Z] for x in cloud.Z[:5]]
+    assert_allclose(costs, np.array(pairs) * weight, rtol=1e-3)
 
 
 def test_seeding_draws_as_its_definition_says():

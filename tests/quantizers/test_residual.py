@@ -183,6 +183,26 @@ def test_a_beam_is_never_worse_and_sometimes_better(model):
         assert_array_equal(wide[same], alone[same])
 
 
+@pytest.mark.parametrize("beam_size", [2, 5])
+@pytest.mark.parametrize("residual", ["flat", *RULES])
+def test_beam_equals_the_slow_twin(residual, beam_size):
+    # random codes, far out, at many levels: a narrow beam loses to the greedy path
+    rng = np.random.RandomState(0)
+    X = rng.normal(size=(80, 3))
+    flat = residual == "flat"
+    options = {} if flat else {"residual": residual, "curvature": 0.5}
+    model = (rq if flat else hrq)(5, 4, beam_size=beam_size, **options).fit(X)
+    manifold = Euclidean() if flat else PoincareBall(0.5)
+    tangents = [rng.normal(scale=0.8**m, size=(4, 3)) for m in range(5)]
+    model.codebooks_ = [manifold.expmap0(tangent) for tangent in tangents]
+    rule = RESIDUAL_RULES["exact" if flat else residual]
+    expected = [
+        twins.beam_code(rule, manifold, model.codebooks_, z, beam_size)
+        for z in manifold.expmap0(X)
+    ]
+    assert_array_equal(model.transform(X), expected)
+
+
 @pytest.mark.parametrize(
     "model",
     [rq(3, [3, 2, 3]), *(hrq(3, [3, 2, 3], residual=r, curvature=0.3) for r in RULES)],
@@ -209,7 +229,7 @@ def test_refit_never_raises_the_error_of_the_prefixes(kind, seed, weighted, beam
         weight = np.random.RandomState(seed).randint(5, size=80)
     make, options = rq, {"beam_size": beam_size}
     if kind == "tangent":
-        make, options = hrq, {**options, "residual": "tangent", "curvature": 0.1}
+        make, options = hrq, {**options, "residual": "tangent", "curvature": 4.0}
     before, after = (
         make(refit=refit, **options).fit(X, sample_weight=weight)
         for refit in (False, True)

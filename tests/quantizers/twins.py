@@ -39,6 +39,27 @@ def lloyd(ball, Z, weights, centers, max_iter):
     return centers, labels, costs @ weights
 
 
+def beam_code(rule, manifold, codebooks, z, beam_size):
+    """The best code among the survivors of a beam search and the greedy code."""
+    live = [((), z)]
+    for codebook in codebooks:
+        grown = [
+            (float(manifold.dist(r, q)), (*code, k), rule.subtract(manifold, r, q))
+            for code, r in live
+            for k, q in enumerate(codebook)
+        ]
+        grown.sort(key=lambda prefix: prefix[0])
+        live = [(code, r) for _, code, r in grown[:beam_size]]
+
+    def error(code):
+        chosen = [book[k] for book, k in zip(codebooks, code, strict=True)]
+        return float(manifold.dist(rule.fold(manifold, chosen), z))
+
+    greedy = tuple(greedy_codes(rule, manifold, codebooks, z[None])[0].tolist())
+    best = min((code for code, _ in live), key=error)
+    return best if error(best) < error(greedy) else greedy
+
+
 def greedy_codes(rule, manifold, codebooks, Z):
     """Encode row by row, level by level, by distances."""
     codes = np.empty((len(Z), len(codebooks)), dtype=np.int64)

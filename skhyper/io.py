@@ -1,0 +1,343 @@
+"""Fitted estimators in files that hold data and no code.
+
+A file is a safetensors file, so that any safetensors library reads its arrays, under
+names such as ``codebooks_.0`` or ``weights_.encoder.0.weight``. Its metadata has one
+entry, "skhyper", a JSON object (with one entry only, because safetensors writes several
+in no fixed order, and equal estimators shall give equal bytes):
+
+``sha256``
+    Of the whole file, with the 64 digits of this value read as zeros.
+``format``
+    The version of this format, an integer.
+``skhyper``
+    The version of the package that wrote the file; it decides nothing.
+``class``, ``params``, ``state``
+    The estimator's class, its parameters, and every other attribute. None, bool, int,
+    str, finite float and list stand for themselves, and any other type is an object
+    with one key that names it, see `_pack`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import json
+import math
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+import skhyper
+from skhyper._utils._params import check_params
+from skhyper.base import BaseCoder
+
+__all__ = ["load", "save"]
+
+FORMAT = 1
+NO_DIGEST = "0" * 64
+
+# the classes that a file may name
+ESTIMATORS: dict[str, type[BaseEstimator]] = {
+    cls.__name__: cls
+    for cls in (
+        skhyper.HRQVAETokenizer,
+        skhyper.HyperbolicKMeans,
+        skhyper.HyperbolicResidualQuantizer,
+        skhyper.RQVAETokenizer,
+        skhyper.ResidualQuantizer,
+    )
+}
+
+# what comes of a file that follows the form of `save` in part only
+MALFORMED = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    RecursionError,
+    SafetensorError,
+)
+
+Tensors = dict[str, NDArray[Any]]
+
+
+def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
+    """Save a fitted estimator to a safetensors file.
+
+    Parameters
+    ----------
+    estimator : estimator of skhyper
+        A fitted estimator. Of a Pipeline, save the step.
+    path : str or path-like
+        The file. One that exists is replaced at once and as a whole when all is
+        written; if anything fails, it stays as it was.
+
+    Raises
+    ------
+    TypeError
+        If the class of `estimator` is not one of skhyper's, or a parameter or an
+        attribute is of a type that has no place in the file, such as a
+        `numpy.random.RandomState`.
+    sklearn.exceptions.NotFittedError
+        If `estimator` is not fitted.
+    ValueError
+        If a parameter was set after `fit` to a value that is out of range or does not
+        go with the fitted arrays.
+
+    See Also
+    --------
+    load : The way back.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from skhyper import ResidualQuantizer, io
+    >>> from skhyper.datasets import load_naics
+    >>> X = load_naics().data
+    >>> quantizer = ResidualQuantizer(2, 8, random_state=0).fit(X)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "quantizer.safetensors")
+    ...     io.save(quantizer, path)
+    ...     twin = io.load(path)
+    >>> bool((twin.transform(X) == quantizer.transform(X)).all())
+    True
+    """
+    name = type(estimator).__name__
+    if ESTIMATORS.get(name) is not type(estimator):
+        raise TypeError(f"estimator must be one of {sorted(ESTIMATORS)}; got a {name}.")
+    check_is_fitted(estimator)
+    _check_consistent(estimator)
+    tensors: Tensors = {}
+    try:
+        packed = {k: _pack(v, k, tensors) for k, v in vars(estimator).items()}
+    except TypeError as error:
+        raise TypeError(f"{name} cannot be saved: {error}") from None
+    names = estimator.get_params(deep=False)
+    document = {
+        "sha256": NO_DIGEST,
+        "format": FORMAT,
+        "skhyper": skhyper.__version__,
+        "class": name,
+        "params": {k: v for k, v in packed.items() if k in names},
+        "state": {k: v for k, v in packed.items() if k not in names},
+    }
+    text = json.dumps(document, allow_nan=False, separators=(",", ":"))
+    raw = safetensors.numpy.save(tensors, metadata={"skhyper": text})
+    # the metadata come first in the file, and the digest first in the metadata
+    digest = hashlib.sha256(raw).hexdigest()
+    _replace_file(path, raw.replace(NO_DIGEST.encode(), digest.encode(), 1))
+
+
+def load(path: str | os.PathLike[str]) -> BaseEstimator:
+    """Load an estimator that `save` has written.
+
+    No code in the file is run, so that files from others are safe to load, and torch
+    is not imported.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+
+    Returns
+    -------
+    estimator : estimator
+        With the parameters, the fitted attributes and the output of the one saved. A
+        parameter that the file does not name has its default.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is not one of `save`, is damaged in any byte, has a newer format,
+        or holds arrays whose shapes do not go together.
+
+    See Also
+    --------
+    save : The way here, with an example.
+    """
+    with open(path, "rb") as file:
+        raw = file.read()
+    try:
+        document = _read_document(raw)
+        tensors = safetensors.numpy.load(raw)
+        cls = ESTIMATORS.get(document["class"])
+        if cls is None:
+            raise ValueError(f"it holds a {document['class']!r}, unknown to skhyper.io")
+        params, state = (
+            {k: _unpack(v, tensors) for k, v in document[part].items()}
+            for part in ("params", "state")
+        )
+        estimator = cls(**params)
+        vars(estimator).update(state)
+        check_is_fitted(estimator)
+        _check_consistent(estimator)
+    except MALFORMED as error:
+        reason = f"it lacks {error}." if isinstance(error, KeyError) else error
+        raise ValueError(f"{path} cannot be loaded: {reason}") from error
+    return estimator
+
+
+def _read_document(raw: bytes) -> dict[str, Any]:
+    """Return the JSON object of a file's metadata, once the file is found whole."""
+    size = int.from_bytes(raw[:8], "little")
+    try:
+        text = json.loads(raw[8 : 8 + size])["__metadata__"]["skhyper"]
+        document = json.loads(text)
+        version, digest = document["format"], document["sha256"]
+    except MALFORMED as error:
+        raise ValueError(
+            "it is not a file that skhyper.io.save wrote, or it is damaged."
+        ) from error
+    if version != FORMAT:
+        raise ValueError(
+            f"its format is {version!r}, and skhyper {skhyper.__version__} reads "
+            f"format {FORMAT}. Upgrade skhyper if the file is newer."
+        )
+    blank = raw.replace(str(digest).encode(), NO_DIGEST.encode(), 1)
+    if hashlib.sha256(blank).hexdigest() != digest:
+        raise ValueError("it is damaged: its SHA-256 is not the one it had when saved.")
+    return dict(document)
+
+
+def _pack(value: Any, name: str, tensors: Tensors) -> Any:
+    """Return `value` as JSON, and put its arrays in `tensors`, under their names."""
+    kind = type(value)
+    if value is None or kind in (bool, int, str):
+        return value
+    if kind is float:
+        return value if math.isfinite(value) else {"float": repr(value)}
+    if kind in (list, tuple):
+        items = [_pack(v, f"{name}.{i}", tensors) for i, v in enumerate(value)]
+        return items if kind is list else {"tuple": items}
+    if kind is dict and all(type(k) is str for k in value):
+        return {"dict": {k: _pack(v, f"{name}.{k}", tensors) for k, v in value.items()}}
+    if isinstance(value, np.dtype) and _is_plain(value):
+        return {"dtype": value.str}
+    if isinstance(value, np.generic) and (_is_plain(value.dtype) or kind is np.str_):
+        return {"scalar": _pack(np.asarray(value), name, tensors)}
+    if kind in (np.ndarray, np.memmap):
+        if _is_plain(value.dtype):
+            return {"array": _pack_array(value, name, tensors)}
+        values = value.ravel().tolist()
+        if value.dtype.kind in "OU" and all(type(v) is str for v in values):
+            return {"strings": [value.dtype.str, value.shape, values]}
+        raise TypeError(f"{name} is an array of dtype {value.dtype}.")
+    remedy = (
+        " Set an integer first: set_params(random_state=0)."
+        if name == "random_state"
+        else " Files hold Python scalars, lists, tuples and dicts, and NumPy arrays."
+    )
+    raise TypeError(f"{name} is of type {kind.__name__}.{remedy}")
+
+
+def _is_plain(dtype: np.dtype[Any]) -> bool:
+    """Whether safetensors has such numbers."""
+    return dtype.kind in "biuf" and dtype.itemsize <= 8
+
+
+def _pack_array(value: NDArray[Any], name: str, tensors: Tensors) -> list[str]:
+    """Store an array; return its name, its dtype and the order of its memory."""
+    while name in tensors:  # of {"a.b": ...} and {"a": {"b": ...}}
+        name += "'"
+    little = value.dtype.newbyteorder("<")
+    tensors[name] = np.asarray(value, dtype=little, order="C")
+    return [name, value.dtype.str, "F" if value.flags.fnc else "C"]
+
+
+def _unpack(node: Any, tensors: Tensors) -> Any:
+    """Return what `_pack` has packed."""
+    if isinstance(node, list):
+        return [_unpack(v, tensors) for v in node]
+    if not isinstance(node, dict):
+        return node
+    ((tag, content),) = node.items()
+    match tag:
+        case "float":
+            return float(content)
+        case "tuple":
+            return tuple(_unpack(content, tensors))
+        case "dict":
+            return {k: _unpack(v, tensors) for k, v in content.items()}
+        case "dtype":
+            return np.dtype(content)
+        case "scalar":
+            return _unpack(content, tensors)[()]
+        case "strings":
+            dtype, shape, values = content
+            return np.array(values, dtype=dtype).reshape(shape)
+        case "array":
+            name, dtype, order = content
+            if tensors[name].dtype != np.dtype(dtype).newbyteorder("="):
+                raise ValueError(f"{name} is {tensors[name].dtype}, expected {dtype}.")
+            return np.array(tensors[name], dtype=dtype, order=order)
+    raise ValueError(f"it holds a value of unknown type {tag!r}.")
+
+
+def _check_consistent(estimator: BaseEstimator) -> None:
+    """Raise ValueError for parameters out of range and shapes that do not match."""
+    check_params(estimator)
+    for name, array, expected in _shapes(estimator):
+        shape = np.shape(array)
+        # 0 stands for any size but 0
+        pairs = itertools.zip_longest(shape, expected, fillvalue=-1)
+        if any(size != wanted if wanted else size < 1 for size, wanted in pairs):
+            wanted = tuple(size or "any" for size in expected)
+            raise ValueError(f"{name} has shape {shape}, expected {wanted}.")
+
+
+def _shapes(estimator: BaseEstimator) -> Iterator[tuple[str, Any, tuple[int, ...]]]:
+    """Yield names, arrays, and the shapes they must have to go together."""
+    size = n_features = estimator.n_features_in_
+    if isinstance(estimator, skhyper.HyperbolicKMeans):
+        yield "cluster_centers_", estimator.cluster_centers_, (0, n_features)
+    if isinstance(estimator, BaseCoder):
+        lorentz = getattr(estimator, "input_geometry", None) == "lorentz"
+        width = getattr(estimator, "latent_dim", n_features - lorentz)
+        usage = estimator.codebook_usage_
+        yield "codebook_usage_", usage, (len(estimator.codebooks_),)
+        for level, codes in enumerate(estimator.codebooks_):
+            yield f"codebooks_[{level}]", codes, (0, width)
+    if hasattr(estimator, "latent_dim"):
+        weights = estimator.weights_
+        yield "offset_", estimator.offset_, (n_features,)
+        yield "shift", weights["shift"], (width,)
+        yield "decoder.0.weight", weights["decoder.0.weight"], (0, width)
+        for name, array in weights.items():  # each layer takes what the last one gives
+            if name.endswith("weight"):
+                yield name, array, (0, size)
+                size = len(array)
+            elif name.endswith("bias"):
+                yield name, array, (size,)
+        yield name, array, (n_features,)
+
+
+def _replace_file(path: str | os.PathLike[str], raw: bytes) -> None:
+    """Write a file whole or not at all."""
+    target = os.path.realpath(path)  # a link stays a link
+    temporary = os.path.join(
+        os.path.dirname(target), f".skhyper-{secrets.token_hex(8)}"
+    )
+    try:
+        with open(temporary, "xb") as file:
+            file.write(raw)
+            file.flush()
+            os.fsync(file.fileno())
+        if os.path.exists(target):
+            shutil.copymode(target, temporary)
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
