@@ -2,7 +2,7 @@
 
     python benchmarks/curvature.py [--seeds 5]
 
-Fits `HyperbolicResidualQuantizer` at curvatures that put the median point 0.25 to 3
+Fits `HyperbolicResidualQuantizer` at curvatures that put the median point 0.25 to 2
 radii of curvature from the origin, beside the flat `ResidualQuantizer`, and prints
 error, collisions and agreement with the labels, mean and standard deviation over
 seeds. Rows are centred first, as in the demo.
@@ -23,7 +23,7 @@ import numpy as np
 from skhyper import HyperbolicResidualQuantizer, ResidualQuantizer, metrics
 from skhyper.datasets import load_naics, make_tree
 
-RADII = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
+RADII = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 
 
 def data_sets():

@@ -23,6 +23,7 @@ __all__ = [
     "ResidualQuantizer",
     "__version__",
     "datasets",
+    "io",
     "manifolds",
     "metrics",
     "plotting",
@@ -33,6 +34,7 @@ __all__ = [
 if TYPE_CHECKING:
     from skhyper import (
         datasets,
+        io,
         manifolds,
         metrics,
         plotting,

@@ -68,6 +68,11 @@ MALFORMED = (
     SafetensorError,
 )
 
+CONTENT = (
+    "A file holds None, numbers, str, lists, tuples, dicts with str keys, and NumPy "
+    "arrays of numbers or str."
+)
+
 Tensors = dict[str, NDArray[Any]]
 
 
@@ -174,7 +179,7 @@ def load(path: str | os.PathLike[str]) -> BaseEstimator:
         tensors = safetensors.numpy.load(raw)
         cls = ESTIMATORS.get(document["class"])
         if cls is None:
-            raise ValueError(f"it holds a {document['class']!r}, unknown to skhyper.io")
+            raise ValueError(f"its class {document['class']!r} is unknown to skhyper.")
         params, state = (
             {k: _unpack(v, tensors) for k, v in document[part].items()}
             for part in ("params", "state")
@@ -233,13 +238,13 @@ def _pack(value: Any, name: str, tensors: Tensors) -> Any:
         values = value.ravel().tolist()
         if value.dtype.kind in "OU" and all(type(v) is str for v in values):
             return {"strings": [value.dtype.str, value.shape, values]}
-        raise TypeError(f"{name} is an array of dtype {value.dtype}.")
-    remedy = (
-        " Set an integer first: set_params(random_state=0)."
-        if name == "random_state"
-        else " Files hold Python scalars, lists, tuples and dicts, and NumPy arrays."
-    )
-    raise TypeError(f"{name} is of type {kind.__name__}.{remedy}")
+        raise TypeError(f"{name} is an array of dtype {value.dtype}. {CONTENT}")
+    if name == "random_state":
+        raise TypeError(
+            f"random_state is a {kind.__name__}. Set an integer or None before "
+            "saving: set_params(random_state=0)."
+        )
+    raise TypeError(f"{name} is of type {kind.__name__}. {CONTENT}")
 
 
 def _is_plain(dtype: np.dtype[Any]) -> bool:

@@ -26,23 +26,6 @@ INSTANCES = [
 ]
 CODERS = [e for e in INSTANCES if isinstance(e, BaseCoder)]
 
-# Checks of scikit-learn that may fail, by class, each with its reason.
-TRAINED_BY_STEPS = {
-    "check_sample_weight_equivalence_on_dense_data": (
-        "A repeated row is drawn into batches once for every copy, a weighted row "
-        "once. scikit-learn exempts its own minibatch estimators for the same reason."
-    )
-}
-EXPECTED_FAILURES = {
-    "RQVAETokenizer": TRAINED_BY_STEPS,
-    "HRQVAETokenizer": TRAINED_BY_STEPS,
-}
-
-
-def expected_failures(estimator):
-    """Checks that `estimator` is allowed to fail."""
-    return EXPECTED_FAILURES.get(type(estimator).__name__, {})
-
 
 def name(estimator):
     """Test id: the constructor call in one line."""

@@ -16,7 +16,6 @@ from contract import (
     CODERS,
     INSTANCES,
     data,
-    expected_failures,
     fitted,
     name,
     size_parameter,
@@ -60,9 +59,7 @@ few_rows = pytest.mark.filterwarnings(
 
 
 @few_rows
-@parametrize_with_checks(
-    INSTANCES, expected_failed_checks=expected_failures, xfail_strict=True
-)
+@parametrize_with_checks(INSTANCES)
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
 

@@ -23,6 +23,7 @@ ALLOWED = {
     "base": {"_utils", "manifolds"},
     "quantizers": {"quantizers", "base", "manifolds", "_utils"},
     "tokenizers": {"tokenizers", "quantizers", "base", "manifolds", "_nn", "_utils"},
+    "io": {"tokenizers", "quantizers", "base", "manifolds", "_utils"},
 }
 
 

@@ -6,7 +6,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
+import numpy as np
 from threadpoolctl import ThreadpoolController
+
+# glibc's malloc hands freed memory back to the system, page by page, unless it has once
+# seen an array of this size go: then it keeps blocks up to that size for the next
+# array. Blocks of rows make and drop arrays all the time, and fetching their pages
+# anew took three times as long as the arithmetic on them.
+KEPT_BYTES = 2**24
 
 
 @lru_cache(maxsize=1)
@@ -29,6 +36,7 @@ def for_each_block(work: Callable[[slice], None], n_rows: int, rows: int) -> Non
     Blocks run in threads, each with a single BLAS thread: the products of a block are
     too small to be worth splitting, and the steps between them would run alone.
     """
+    np.empty(KEPT_BYTES, dtype=np.uint8)
     blocks = [slice(at, min(at + rows, n_rows)) for at in range(0, n_rows, rows)]
     threads = min(n_threads(), len(blocks)) if len(blocks) > 1 else 1
     if threads == 1:

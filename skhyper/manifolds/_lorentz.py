@@ -1,4 +1,4 @@
-"""The Lorentz (hyperboloid) model, which carries any radius a float can hold."""
+"""The Lorentz (hyperboloid) model, whose coordinates tell far radii apart."""
 
 from __future__ import annotations
 
@@ -39,6 +39,10 @@ class Lorentz:
 
     Notes
     -----
+    Radii keep their digits as long as the squared coordinates do not overflow (about
+    44 radii of curvature in float32, 355 in float64); directions are held to the
+    resolution of the dtype, which at radius R is a length of ``eps sinh(R)``.
+
     ``Lorentz(c).expmap0(2 * v)`` is the same point as ``PoincareBall(c).expmap0(v)``:
     here a tangent vector is as long as its geodesic.
 

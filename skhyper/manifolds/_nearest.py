@@ -150,6 +150,8 @@ def nearest_code(
     codes = np.ascontiguousarray(codes, dtype=np.float64)
     scores = CodeScores(codes, gap(codes)[:, 0])
     X = np.ascontiguousarray(X, dtype=np.float64)
+    if not np.isfinite(X).all():
+        raise ValueError("X has points with NaN or infinity, which no code is near.")
     labels = np.empty(len(X), dtype=np.int64)
     for start in range(0, len(X), BLOCK_ROWS):
         block = slice(start, start + BLOCK_ROWS)

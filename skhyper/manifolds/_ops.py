@@ -22,6 +22,9 @@ Array = Any
 # as a Taylor series: at 0 the quotient is 0/0, and its autograd derivative nan.
 SERIES_BELOW = 1e-4
 
+# np.sum adds in pairs above this length, and is then the more accurate
+PAIRWISE_ABOVE = 128
+
 _TANHC = (1.0, -1 / 3, 2 / 15, -17 / 315, 62 / 2835)
 _ATANHC = (1.0, 1 / 3, 1 / 5, 1 / 7, 1 / 9)
 _ASINHC = (1.0, -1 / 6, 3 / 40, -5 / 112, 35 / 1152)
@@ -53,11 +56,14 @@ def as_arrays(*arrays: Array) -> tuple[Any, ...]:
 
 def sqnorm(xp: Any, x: Array) -> Array:
     """Squared Euclidean norm over the last axis, which is kept with length 1."""
-    return xp.sum(x * x, axis=-1, keepdims=True)
+    return dot(xp, x, x)
 
 
 def dot(xp: Any, x: Array, y: Array) -> Array:
     """Inner product over the last axis, which is kept with length 1."""
+    if is_numpy(x) and x.shape[-1] <= PAIRWISE_ABOVE:
+        # needs no array of products, and no further digit is lost
+        return np.einsum("...i,...i->...", x, y)[..., None]
     return xp.sum(x * y, axis=-1, keepdims=True)
 
 

@@ -217,6 +217,10 @@ class PoincareBall:
         cs2 = self.c * sqnorm(xp, s)
         gap_x = self.gap(x)
         scale = 1.0 / (cs2 + gap_x * self.gap(y))
+        if is_numpy(s):  # encoding spends its time here, most of it on new arrays
+            s *= gap_x * scale
+            s += (cs2 * scale) * x
+            return self.project(s)
         return self.project((gap_x * scale) * s + (cs2 * scale) * x)
 
     def expmap0(self, v: Array) -> Array:

@@ -192,7 +192,8 @@ def perplexity(
     array([2.   , 1.755])
     """
     checked = check_codes(codes)
-    weights = check_sample_weight(sample_weight, checked) / len(checked)
+    weights = check_sample_weight(sample_weight, checked)
+    weights = weights / weights.sum()
     return np.array([_effective_number(column, weights) for column in checked.T])
 
 

@@ -132,4 +132,5 @@ def _check_pair(
         raise ValueError(
             f"X_hat must have the shape of X, {x.shape}, got {x_hat.shape}."
         )
-    return x, x_hat, check_sample_weight(sample_weight, x) / len(x)
+    weights = check_sample_weight(sample_weight, x)
+    return x, x_hat, weights / weights.sum()

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from skhyper._utils._codes import resolve_sizes
 from skhyper._utils._log import logger, show_progress
 from skhyper._utils._params import Interval, StrOptions, check_params
-from skhyper._utils._weights import check_sample_weight
+from skhyper._utils._weights import check_sample_weight, distinct_rows
 from skhyper.base import BaseCoder, check_X
 from skhyper.quantizers._levels import fit_levels, warn_if_short
 from skhyper.quantizers._stack import ResidualStack
@@ -113,9 +113,14 @@ class BaseRQTokenizer(BaseCoder):
         weight = check_sample_weight(sample_weight, X)
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         self._dtype = X.dtype
-        self._set_scale(X, weight)
-        train, validation = self._split(weight, seed)
-        self._train(X, weight, train, validation, sizes, widths, seed)
+        # repeats become weights: to train on a row twice is to weigh it double, and
+        # no copy of a training row decides when to stop
+        distinct, total = distinct_rows(X, weight)
+        self._set_scale(X[distinct], total)
+        train, validation = self._split(len(distinct), seed)
+        self._train(
+            X[distinct], total / total.mean(), train, validation, sizes, widths, seed
+        )
         warn_if_short(self.codebook_size, sizes, self._sizes())
         self._describe(self._encode(X), weight)
         return self
@@ -177,21 +182,20 @@ class BaseRQTokenizer(BaseCoder):
         self.scale_ = variance**0.5 if variance > noise else 1.0
 
     def _split(
-        self, weight: FloatArray, seed: int
+        self, n_samples: int, seed: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the rows to train on, and those that decide when to stop."""
-        present = np.flatnonzero(weight > 0)
         if not self.early_stopping:
-            return present, present[:0]
-        n_validation = int(np.ceil(self.validation_fraction * len(present)))
-        if n_validation >= len(present):
+            return np.arange(n_samples), np.arange(0)
+        n_validation = int(np.ceil(self.validation_fraction * n_samples))
+        if n_validation >= n_samples:
             raise ValueError(
                 f"early_stopping=True with validation_fraction="
                 f"{self.validation_fraction} leaves no row to train on, out of "
-                f"n_samples = {len(present)}. Give more samples or "
+                f"n_samples = {n_samples} distinct ones. Give more samples or "
                 "early_stopping=False."
             )
-        order = np.random.RandomState(seed).permutation(present)
+        order = np.random.RandomState(seed).permutation(n_samples)
         return np.sort(order[n_validation:]), np.sort(order[:n_validation])
 
     def _train(
