@@ -68,6 +68,8 @@ class KMeansChain(TransformerMixin, BaseEstimator):
 def pipeline(name: str, seed: int) -> Pipeline:
     """Centre the embeddings, then encode them."""
     shape = {"n_levels": N_LEVELS, "codebook_size": CODEBOOK_SIZE}
+    # a thousand rows need no more network than this
+    network = {"hidden_layer_sizes": (256, 128), "random_state": seed}
     encoder = {
         "KMeans chain (scikit-learn)": lambda: KMeansChain(random_state=seed),
         "ResidualQuantizer": lambda: ResidualQuantizer(
@@ -76,8 +78,8 @@ def pipeline(name: str, seed: int) -> Pipeline:
         "HyperbolicResidualQuantizer": lambda: HyperbolicResidualQuantizer(
             **shape, n_init=10, random_state=seed
         ),
-        "RQVAETokenizer": lambda: RQVAETokenizer(**shape, random_state=seed),
-        "HRQVAETokenizer": lambda: HRQVAETokenizer(**shape, random_state=seed),
+        "RQVAETokenizer": lambda: RQVAETokenizer(**shape, **network),
+        "HRQVAETokenizer": lambda: HRQVAETokenizer(**shape, **network),
     }[name]()
     return make_pipeline(StandardScaler(with_std=False), encoder)
 

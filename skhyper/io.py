@@ -230,7 +230,7 @@ def _pack(value: Any, name: str, tensors: Tensors) -> Any:
         return {"dict": {k: _pack(v, f"{name}.{k}", tensors) for k, v in value.items()}}
     if isinstance(value, np.dtype) and _is_plain(value):
         return {"dtype": value.str}
-    if isinstance(value, np.generic) and (_is_plain(value.dtype) or kind is np.str_):
+    if isinstance(value, np.generic):
         return {"scalar": _pack(np.asarray(value), name, tensors)}
     if kind in (np.ndarray, np.memmap):
         if _is_plain(value.dtype):

@@ -34,6 +34,7 @@ class History:
     """What the loop leaves behind."""
 
     loss_curve: list[float] = field(default_factory=list)
+    training_errors: list[float] = field(default_factory=list)
     validation_errors: list[float] = field(default_factory=list)
     best_epoch: int = 0
 
@@ -94,20 +95,23 @@ class Trainer:
             for epoch in range(1, self.settings.max_iter + 1):
                 if self.stopped:
                     break
-                loss, last = self._epoch()
-                error = self._validate()
-                measure = loss if error is None else error
-                if not self._is_finite(measure, epoch, kept=history.best_epoch):
+                loss, training_error, last = self._epoch()
+                validation_error = self._validate()
+                # the reconstruction decides: the quantization losses rise for a while
+                # as the encoder spreads its latents, and that is no failure
+                error = training_error if validation_error is None else validation_error
+                if not self._is_finite(loss + error, epoch, kept=history.best_epoch):
                     break
                 history.loss_curve.append(loss)
-                if error is not None:
-                    history.validation_errors.append(error)
-                stalled = 0 if measure < lowest - self.settings.tol else stalled + 1
-                if measure < lowest:
-                    best, lowest = _snapshot(self.model), measure
+                history.training_errors.append(training_error)
+                if validation_error is not None:
+                    history.validation_errors.append(validation_error)
+                stalled = 0 if error < lowest - self.settings.tol else stalled + 1
+                if error < lowest:
+                    best, lowest = _snapshot(self.model), error
                     history.best_epoch = epoch
                 if report is not None:
-                    report({"epoch": epoch, "loss": loss, "best": lowest})
+                    report({"epoch": epoch, "loss": loss, "error": error})
                 if stalled >= self.settings.n_iter_no_change:
                     break
                 self._revive(last)
@@ -166,13 +170,13 @@ class Trainer:
         order = torch.randperm(n, generator=self._generator).to(self.X.device)
         return torch.tensor_split(order, -(-n // self.settings.batch_size))
 
-    def _epoch(self) -> tuple[float, Quantized]:
+    def _epoch(self) -> tuple[float, float, Quantized]:
         """Take one pass over the data in shuffled batches of nearly equal size."""
         self._counts = [
             torch.zeros(len(codebook), device=self.X.device, dtype=torch.int64)
             for codebook in self.model.codebooks
         ]
-        total = torch.zeros((), device=self.X.device, dtype=self.model.point_dtype)
+        sums = torch.zeros(2, device=self.X.device, dtype=self.model.point_dtype)
         self.model.train()
         for rows in self._batches():
             losses, quantized = self.model.losses(
@@ -182,8 +186,10 @@ class Trainer:
             self.model.confine()
             for count, codes in zip(self._counts, quantized.codes, strict=True):
                 count += torch.bincount(codes, minlength=len(count))
-            total += losses.total.detach() * (len(rows) / len(self.X))
-        return float(total), quantized
+            pair = torch.stack([losses.total.detach(), losses.reconstruction])
+            sums += pair * (len(rows) / len(self.X))
+        loss, error = sums.tolist()
+        return loss, error, quantized
 
     @torch.no_grad()
     def _validate(self) -> float | None:

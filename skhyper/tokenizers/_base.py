@@ -274,7 +274,7 @@ class BaseRQTokenizer(BaseCoder):
 
     def _keep_history(self, history: Any) -> None:
         self.loss_curve_ = history.loss_curve
-        self.best_loss_ = min(history.loss_curve, default=None)
+        self.error_curve_ = history.training_errors
         self.validation_scores_ = (
             [-error for error in history.validation_errors]
             if self.early_stopping
@@ -284,11 +284,11 @@ class BaseRQTokenizer(BaseCoder):
 
     def _report(self, record: dict[str, float]) -> None:
         logger.info(
-            "%s epoch %d: loss %.6g, best %.6g",
+            "%s epoch %d: loss %.6g, error %.6g",
             type(self).__name__,
             record["epoch"],
             record["loss"],
-            record["best"],
+            record["error"],
         )
 
     def _build(self, widths: list[int], device: Any) -> Any:

@@ -36,8 +36,9 @@ class HRQVAETokenizer(BaseRQTokenizer):
     commitment_weight : float, default=0.25
         Weight of the loss that pulls latents to their codes.
     early_stopping : bool, default=False
-        Set rows aside and stop once their reconstruction error does not fall any
-        more. If False, the training loss takes its place.
+        Set rows aside, stop once their reconstruction error does not fall any more,
+        and keep the weights of its minimum. If False, the reconstruction error of
+        the training rows takes its place.
     validation_fraction : float, default=0.1
         Share of the rows set aside.
     n_iter_no_change : int, default=10
@@ -73,8 +74,8 @@ class HRQVAETokenizer(BaseRQTokenizer):
         Parameters of the encoder and the decoder.
     loss_curve_ : list of float
         Training loss of each epoch after the pretraining.
-    best_loss_ : float
-        The lowest of them.
+    error_curve_ : list of float
+        Its reconstruction part, relative to the variance of the data.
     validation_scores_ : list of float or None
         Minus the reconstruction error of the validation rows, relative to the
         variance of the data; None without `early_stopping`.

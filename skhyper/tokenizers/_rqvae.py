@@ -32,8 +32,9 @@ class RQVAETokenizer(BaseRQTokenizer):
     commitment_weight : float, default=0.25
         Weight of the loss that pulls latents to their codes.
     early_stopping : bool, default=False
-        Set rows aside and stop once their reconstruction error does not fall any
-        more. If False, the training loss takes its place.
+        Set rows aside, stop once their reconstruction error does not fall any more,
+        and keep the weights of its minimum. If False, the reconstruction error of
+        the training rows takes its place.
     validation_fraction : float, default=0.1
         Share of the rows set aside.
     n_iter_no_change : int, default=10
@@ -61,8 +62,8 @@ class RQVAETokenizer(BaseRQTokenizer):
         Parameters of the encoder and the decoder.
     loss_curve_ : list of float
         Training loss of each epoch after the pretraining.
-    best_loss_ : float
-        The lowest of them.
+    error_curve_ : list of float
+        Its reconstruction part, relative to the variance of the data.
     validation_scores_ : list of float or None
         Minus the reconstruction error of the validation rows, relative to the
         variance of the data; None without `early_stopping`.
@@ -93,8 +94,8 @@ class RQVAETokenizer(BaseRQTokenizer):
     `commitment_weight` times the mean over depths of ``|z - sg(z_hat)|^2`` (latents to
     the sums of codes), as in [1]_. The decoder's gradient passes straight through.
     Codes that an epoch does not use start again from a residual. The weights of the
-    best epoch are restored: by the validation error with `early_stopping`, else by
-    the training loss.
+    best epoch are restored: by the reconstruction error of the validation rows with
+    `early_stopping`, else by that of the training rows.
 
     References
     ----------
