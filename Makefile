@@ -28,6 +28,7 @@ $(VENV)/.bench: $(VENV)/.ready
 bench: $(VENV)/.bench  ## speed beside faiss, and the evidence for the defaults
 	$(PY) benchmarks/encode.py
 	$(PY) benchmarks/curvature.py
+	$(PY) benchmarks/pretraining.py
 
 $(VENV)/.docs: $(VENV)/.ready
 	$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[docs]"

@@ -332,11 +332,13 @@ def resealed(raw, change):
     if text is None:
         text = json.dumps(document)
     raw = safetensors.numpy.save(tensors, {"skhyper": text})
-    if "sha256" not in document:
-        return raw
-    blank = raw.replace(document["sha256"].encode(), b"0" * 64, 1)
-    digest = hashlib.sha256(blank).hexdigest().encode()
-    return blank.replace(b"0" * 64, digest, 1)
+    return sealed(raw, document["sha256"]) if "sha256" in document else raw
+
+
+def sealed(raw, digest):
+    """`raw` with a hash that fits in the place of `digest`."""
+    blank = raw.replace(digest.encode(), b"0" * 64, 1)
+    return blank.replace(b"0" * 64, hashlib.sha256(blank).hexdigest().encode(), 1)
 
 
 @pytest.fixture
@@ -499,6 +501,24 @@ def test_well_sealed_nonsense_is_refused(key, path):
     assert_refused(path, resealed(path.read_bytes(), change), match)
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"[32,48]", b"[24,40]"),
+        (b'"dtype":"F64"', b'"dtype":"XYZ"'),
+        (b'"dtype":"F64"', b'"dtype":"I16"'),
+        (b'"dtype":"F64"', b'"dtype":"C64"'),
+        (b'"shape":[2,2]', b'"shape":[2,3]'),
+    ],
+)
+def test_well_sealed_headers_that_safetensors_refuses(old, new, path):
+    raw = path.read_bytes()
+    size = int.from_bytes(raw[:8], "little")
+    document = json.loads(json.loads(raw[8 : 8 + size])["__metadata__"]["skhyper"])
+    assert old in raw
+    assert_refused(path, sealed(raw.replace(old, new, 1), document["sha256"]))
+
+
 FORGED_TOKENIZER = {
     "offset_": np.zeros(5),
     "codebooks_.0": np.zeros((4, 2)),
@@ -522,6 +542,16 @@ def test_networks_of_the_wrong_shape_are_refused(estimator, tmp_path):
         where = key.removeprefix("weights_.").split(".")[0]
         forged = resealed(raw, tensor(key, value))
         assert_refused(path, forged, rf"{where}.*has shape")
+    # layers that fit each other, but neither the codes nor the features
+    latents = {"encoder.2.weight": (2, 8), "encoder.2.bias": (2,)}
+    latents["decoder.0.weight"] = (8, 2)
+    features = {"decoder.2.weight": (5, 8), "decoder.2.bias": (5,)}
+    for shapes in (latents, features):
+        change = {f"weights_.{key}": np.zeros(shapes[key]) for key in shapes}
+        forged = resealed(
+            raw, lambda document, tensors, new=change: tensors.update(new)
+        )
+        assert_refused(path, forged, "decoder.*has shape")
     for key in ("weights_", "offset_"):
         assert_refused(path, resealed(raw, drop("state", key)), key)
     short = drop("state", "weights_", "dict", "shift")
@@ -587,6 +617,20 @@ def test_a_failure_leaves_nothing_behind(call, error, exists, tmp_path, monkeypa
         io.save(small().set_params(tol=0.5), path)
     assert len(seen) == 1 + exists  # the temporary file was in the same folder
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_an_interrupt_after_the_last_step_is_not_hidden(tmp_path, monkeypatch):
+    replace = os.replace
+
+    def interrupted(*args):
+        replace(*args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        io.save(small(), tmp_path / "model")
+    assert os.listdir(tmp_path) == ["model"]
+    assert_identical(vars(io.load(tmp_path / "model")), vars(small()))
 
 
 def test_an_existing_file_is_replaced_and_not_written_into(tmp_path):

@@ -92,14 +92,14 @@ def test_best_weights_are_those_of_the_lowest_error(tokenizer, X, monkeypatch):
 
 def test_a_rising_quantization_loss_does_not_stop_training():
     """Latents spread after the start, and the summed loss rises for a while."""
-    X = load_naics().data[::4]
     tokenizer = RQVAETokenizer(
-        2, 16, latent_dim=16, hidden_layer_sizes=(64,), max_iter=100, random_state=0
-    ).fit(X)
-    early = np.argmin(tokenizer.loss_curve_[:30])
-    assert early < 10 and tokenizer.loss_curve_[20] > tokenizer.loss_curve_[early]
-    assert tokenizer.n_iter_ > 60
-    assert tokenizer.error_curve_[-1] < 0.8 * tokenizer.error_curve_[early]
+        3, 64, hidden_layer_sizes=256, max_iter=100, random_state=0
+    ).fit(load_naics().data)
+    loss, error = tokenizer.loss_curve_, tokenizer.error_curve_
+    # ten epochs without a lower loss: that would have ended it
+    assert min(loss[2:14]) > min(loss[:2])
+    assert len(error) == 90
+    assert error[-1] < 0.7 * error[1]
 
 
 def test_stops_when_nothing_improves(tokenizer, X):
