@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from array_api_compat import device
 
+from skhyper.manifolds._frechet import newton_step
 from skhyper.manifolds._nearest import nearest_code
 from skhyper.manifolds._ops import (
     Array,
@@ -431,28 +431,11 @@ class PoincareBall:
             tol = float(xp.finfo(X.dtype).eps) ** 0.5
         mean = self.midpoint(X, sample_weight)[..., None, :]
         for _ in range(max_iter):
-            step = self._newton_step(xp, mean, X, weights)
+            step = newton_step(self, mean, X, weights)
             mean = self.add(mean, self.expmap0(step))
             if bool(xp.max(4.0 * self.c * sqnorm(xp, step)) <= tol * tol):
                 break
         return mean[..., 0, :]
-
-    def _newton_step(self, xp: Any, mean: Array, X: Array, weights: Array) -> Array:
-        """Damped step towards the Frechet mean, as a tangent vector at the origin."""
-        logs = self.logmap(mean, X) / self.gap(mean)
-        # half the squared distance has curvature 1 along the geodesic, d coth d across
-        q = self.c * self.sq_chord(mean, X)[..., None]
-        across = asinhc(xp, q) * (1.0 + 2.0 * q) / xp.sqrt(1.0 + q)
-        u = direction(xp, logs)
-        identity = xp.eye(X.shape[-1], dtype=X.dtype, device=device(X))
-        total = xp.sum(weights * across, axis=-2, keepdims=True)
-        hessian = total * identity - (weights * (across - 1.0) * u).mT @ u
-        gradient = xp.sum(weights * logs, axis=-2, keepdims=True)
-        step = xp.linalg.solve(hessian, gradient.mT).mT
-        size = 4.0 * self.c**0.5 * norm(xp, step)
-        moves = size > 0.0
-        size = xp.where(moves, size, xp.ones_like(size))
-        return step * xp.where(moves, xp.log1p(size) / size, xp.ones_like(size))
 
     def nearest(self, X: Array, codes: Array) -> Array:
         """Index of the nearest code for every point.
