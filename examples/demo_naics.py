@@ -198,8 +198,8 @@ def main() -> None:
     print(f"\nWrote {options.output}/codes.csv and {options.output}/code_tree.png")
 
 
-def draw(model: Pipeline, naics, path: Path) -> None:
-    """Draw the industries and the first two levels of the code tree on the disk."""
+def draw(model: Pipeline, naics, path: Path, n_branches: int = 10) -> None:
+    """Draw the largest branches of the code tree, two levels deep, on the disk."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -207,8 +207,15 @@ def draw(model: Pipeline, naics, path: Path) -> None:
 
     from skhyper.plotting import PoincareDiskDisplay
 
+    X = model[:-1].transform(naics.data)
+    first = model[-1].predict(X)
+    largest = np.bincount(first).argsort()[::-1][:n_branches]
     display = PoincareDiskDisplay.from_estimator(
-        model[-1], model[:-1].transform(naics.data), depth=2
+        model[-1], X[np.isin(first, largest)], depth=2
+    )
+    display.ax_.set_title(
+        f"{type(model[-1]).__name__}: industries of the {n_branches} commonest first "
+        "tokens,\nthe codes of these (large) and of the second tokens below them"
     )
     display.figure_.savefig(path, dpi=150, bbox_inches="tight")
     plt.close(display.figure_)
