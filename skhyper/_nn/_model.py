@@ -78,13 +78,12 @@ class ResidualAutoencoder(nn.Module):
         latent_dim: int,
     ) -> None:
         super().__init__()
-        self.encoder, self.decoder = encoder, decoder
+        self.encoder, self.decoder = encoder.to(dtype), decoder.to(dtype)
         self.manifold, self.rule = manifold, RESIDUAL_RULES[residual]
         self.point_dtype = point_dtype
         # codes as tangent vectors: any optimizer may step on them
         self.codebooks = nn.ParameterList()
         self.reach = manifold_reach(manifold)
-        self.encoder.to(dtype), self.decoder.to(dtype)
         self.register_buffer("shift", torch.zeros(latent_dim, dtype=dtype))
         self.register_buffer("scale", torch.ones((), dtype=dtype))
 
