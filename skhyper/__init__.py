@@ -22,22 +22,26 @@ __all__ = [
     "RQVAETokenizer",
     "ResidualQuantizer",
     "__version__",
+    "callbacks",
     "datasets",
     "io",
     "manifolds",
     "metrics",
     "plotting",
+    "presets",
     "quantizers",
     "tokenizers",
 ]
 
 if TYPE_CHECKING:
     from skhyper import (
+        callbacks,
         datasets,
         io,
         manifolds,
         metrics,
         plotting,
+        presets,
         quantizers,
         tokenizers,
     )

@@ -221,6 +221,10 @@ class BaseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     def _n_features_out(self) -> int:
         return len(self.codebooks_)
 
+    def __sklearn_is_fitted__(self) -> bool:
+        """Whether there are codebooks: chunks may wait for more without any."""
+        return hasattr(self, "codebooks_")
+
     def __sklearn_tags__(self) -> Tags:
         """Return scikit-learn's tags: codes are int64 whatever the input's dtype."""
         tags = super().__sklearn_tags__()

@@ -68,6 +68,12 @@ MALFORMED = (
     SafetensorError,
 )
 
+# what is set up for one session, and is no part of what was fitted
+SESSION = {"_skl_callbacks", "_metadata_request"}
+
+# parameters that may hold a user's own network: code, which has no place in a file
+NETWORKS = ("encoder", "decoder")
+
 CONTENT = (
     "A file holds None, numbers, str, lists, tuples, dicts with str keys, and NumPy "
     "arrays of numbers or str."
@@ -82,7 +88,9 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
     Parameters
     ----------
     estimator : estimator of skhyper
-        A fitted estimator. Of a Pipeline, save the step.
+        A fitted estimator. Of a Pipeline, save the step. Callbacks and metadata
+        requests are not saved, and of a user's own ``encoder`` or ``decoder`` only the
+        weights are.
     path : str or path-like
         The file. One that exists is replaced at once and as a whole when all is
         written; if anything fails, it stays as it was.
@@ -124,7 +132,11 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
     _check_consistent(estimator)
     tensors: Tensors = {}
     try:
-        packed = {k: _pack(v, k, tensors) for k, v in vars(estimator).items()}
+        packed = {
+            k: {"network": k} if _is_network(k, v) else _pack(v, k, tensors)
+            for k, v in vars(estimator).items()
+            if k not in SESSION
+        }
     except TypeError as error:
         raise TypeError(f"{name} cannot be saved: {error}") from None
     names = estimator.get_params(deep=False)
@@ -143,16 +155,21 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
     _replace_file(path, raw.replace(NO_DIGEST.encode(), digest.encode(), 1))
 
 
-def load(path: str | os.PathLike[str]) -> BaseEstimator:
+def load(
+    path: str | os.PathLike[str], *, encoder: Any = None, decoder: Any = None
+) -> BaseEstimator:
     """Load an estimator that `save` has written.
 
     No code in the file is run, so that files from others are safe to load, and torch
-    is not imported.
+    is not imported, unless a network is given.
 
     Parameters
     ----------
     path : str or path-like
         The file.
+    encoder, decoder : torch.nn.Module, default=None
+        For an estimator that was fitted with a network of the user's own: a network of
+        the same kind, whose weights the file has. It is copied.
 
     Returns
     -------
@@ -166,7 +183,8 @@ def load(path: str | os.PathLike[str]) -> BaseEstimator:
         If there is no such file.
     ValueError
         If the file is not one of `save`, is damaged in any byte, has a newer format,
-        or holds arrays whose shapes do not go together.
+        holds arrays whose shapes do not go together, or needs a network that is not
+        given, or another one.
 
     See Also
     --------
@@ -184,14 +202,57 @@ def load(path: str | os.PathLike[str]) -> BaseEstimator:
             {k: _unpack(v, tensors) for k, v in document[part].items()}
             for part in ("params", "state")
         )
+        given = {"encoder": encoder, "decoder": decoder}
+        networks = _take_networks(params, given)
         estimator = cls(**params)
         vars(estimator).update(state)
         check_is_fitted(estimator)
         _check_consistent(estimator)
+        if networks:
+            _check_networks(estimator, networks)
     except MALFORMED as error:
         reason = f"it lacks {error}." if isinstance(error, KeyError) else error
         raise ValueError(f"{path} cannot be loaded: {reason}") from error
     return estimator
+
+
+def _is_network(name: str, value: Any) -> bool:
+    return name in NETWORKS and callable(value)
+
+
+class _Missing:
+    """Where a user's own network was saved."""
+
+
+def _take_networks(params: dict[str, Any], given: dict[str, Any]) -> list[str]:
+    """Put the given networks where the file has none; return their names."""
+    needed = [name for name, value in params.items() if value is _Missing]
+    for name, network in given.items():
+        if (name in needed) == callable(network):
+            continue
+        if name in needed:
+            raise ValueError(
+                f"its {name} is a network of the user's own, of which a file holds the "
+                f"weights only; give one of the same kind: load(path, {name}=...)."
+            )
+        if network is not None:
+            raise ValueError(
+                f"{name} is given, but the file needs none: it was fitted with "
+                f"{name}={params.get(name)!r}. Leave {name} out."
+            )
+    params.update({name: given[name] for name in needed})
+    return needed
+
+
+def _check_networks(estimator: Any, names: list[str]) -> None:
+    """Raise a ValueError if the weights are not those of the given networks."""
+    try:
+        estimator._network()
+    except RuntimeError as error:
+        raise ValueError(
+            f"the weights in the file are not of the {' and '.join(names)} given: "
+            f"{error}"
+        ) from error
 
 
 def _read_document(raw: bytes) -> dict[str, Any]:
@@ -273,6 +334,8 @@ def _unpack(node: Any, tensors: Tensors) -> Any:
             return float(content)
         case "tuple":
             return tuple(_unpack(content, tensors))
+        case "network":
+            return _Missing
         case "dict":
             return {k: _unpack(v, tensors) for k, v in content.items()}
         case "dtype":
@@ -304,7 +367,7 @@ def _check_consistent(estimator: BaseEstimator) -> None:
 
 def _shapes(estimator: BaseEstimator) -> Iterator[tuple[str, Any, tuple[int, ...]]]:
     """Yield names, arrays, and the shapes they must have to go together."""
-    size = n_features = estimator.n_features_in_
+    n_features = estimator.n_features_in_
     if isinstance(estimator, skhyper.HyperbolicKMeans):
         yield "cluster_centers_", estimator.cluster_centers_, (0, n_features)
     if isinstance(estimator, BaseCoder):
@@ -318,14 +381,25 @@ def _shapes(estimator: BaseEstimator) -> Iterator[tuple[str, Any, tuple[int, ...
         weights = estimator.weights_
         yield "offset_", estimator.offset_, (n_features,)
         yield "shift", weights["shift"], (width,)
-        yield "decoder.0.weight", weights["decoder.0.weight"], (0, width)
-        for name, array in weights.items():  # each layer takes what the last one gives
-            if name.endswith("weight"):
-                yield name, array, (0, size)
-                size = len(array)
-            elif name.endswith("bias"):
-                yield name, array, (size,)
-        yield name, array, (n_features,)
+        yield from _layer_shapes(estimator, "encoder", n_features, width)
+        yield from _layer_shapes(estimator, "decoder", width, n_features)
+
+
+def _layer_shapes(
+    estimator: Any, half: str, n_in: int, n_out: int
+) -> Iterator[tuple[str, Any, tuple[int, ...]]]:
+    """Yield the layers of one half of the network: each takes what the last gives."""
+    if callable(getattr(estimator, half)):
+        return  # a user's own, which may have any
+    size, last = n_in, np.empty(n_in)
+    for name, array in estimator.weights_.items():
+        if name.startswith(half) and name.endswith("weight"):
+            yield name, array, (0, size)
+            size = len(array)
+        elif name.startswith(half):
+            yield name, array, (size,)
+            last = array
+    yield f"the last layer of the {half}", last, (n_out,)
 
 
 def _replace_file(path: str | os.PathLike[str], raw: bytes) -> None:

@@ -22,7 +22,16 @@ INSTANCES = [
     HyperbolicResidualQuantizer(**SHALLOW, residual="tangent", refit=True),
     HyperbolicResidualQuantizer(**SHALLOW, residual="paper", beam_size=2),
     RQVAETokenizer(**TRAINED),
+    RQVAETokenizer(**TRAINED, codebook_update="ema", beam_size=2),
     HRQVAETokenizer(**TRAINED),
+    HRQVAETokenizer(
+        **TRAINED,
+        encoder="hyperbolic",
+        codebook_update="riemannian",
+        assignment="balanced",
+        gradient="transport",
+        residual="paper",
+    ),
 ]
 CODERS = [e for e in INSTANCES if isinstance(e, BaseCoder)]
 

@@ -16,13 +16,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import safetensors.numpy
+import torch
 from contract import CODERS, INSTANCES, data, fitted, name
+from numpy.testing import assert_array_equal
+from sklearn import config_context
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 
 import skhyper
 from skhyper import io
+from skhyper.callbacks import EpochLog
 from skhyper.quantizers import (
     HyperbolicKMeans,
     HyperbolicResidualQuantizer,
@@ -464,7 +468,7 @@ FORGED = {
     "bad parameter": (put("params", "n_levels", value=0), "n_levels"),
     "params of no type": (put("params", value=3), ""),
     "unfitted": (put("state", value={}), "not fitted"),
-    "no codebooks": (drop("state", "codebooks_"), "codebooks_"),
+    "no codebooks": (drop("state", "codebooks_"), "not fitted"),
     "codebooks of no type": (put("state", "codebooks_", value=3), ""),
     "codebooks of str": (
         put("state", "codebooks_", value=["a", "b"]),
@@ -551,7 +555,7 @@ def test_networks_of_the_wrong_shape_are_refused(estimator, tmp_path):
         forged = resealed(
             raw, lambda document, tensors, new=change: tensors.update(new)
         )
-        assert_refused(path, forged, "decoder.*has shape")
+        assert_refused(path, forged, "coder.*has shape")
     for key in ("weights_", "offset_"):
         assert_refused(path, resealed(raw, drop("state", key)), key)
     short = drop("state", "weights_", "dict", "shift")
@@ -677,3 +681,72 @@ def test_loading_imports_neither_torch_nor_pickled_code(tmp_path):
     )
     assert (tmp_path / "model2").read_bytes() == path.read_bytes()
     assert bytes.fromhex(done.stdout) == model.transform(data()).tobytes()
+
+
+class Own(torch.nn.Sequential):
+    """A network that a user wrote."""
+
+    def __init__(self, n_in, n_out, width=5):
+        super().__init__(
+            torch.nn.Linear(n_in, width),
+            torch.nn.BatchNorm1d(width),
+            torch.nn.Tanh(),
+            torch.nn.Linear(width, n_out),
+        )
+
+
+@pytest.fixture
+def with_own_networks():
+    tokenizer = HRQVAETokenizer(
+        2, 4, latent_dim=3, encoder=Own(6, 3), decoder=Own(3, 6), max_iter=3
+    )
+    return fitted(tokenizer)
+
+
+def test_own_networks_are_given_again(with_own_networks, tmp_path):
+    path, X = tmp_path / "model", data()
+    io.save(with_own_networks, path)
+    twin = io.load(path, encoder=Own(6, 3), decoder=Own(3, 6))
+    assert_array_equal(twin.transform(X), with_own_networks.transform(X))
+    codes = twin.transform(X)
+    assert_array_equal(
+        twin.inverse_transform(codes), with_own_networks.inverse_transform(codes)
+    )
+    io.save(twin, tmp_path / "twin")
+    assert (tmp_path / "twin").read_bytes() == path.read_bytes()
+
+
+def test_networks_that_are_missing_foreign_or_not_needed(with_own_networks, tmp_path):
+    path = tmp_path / "model"
+    io.save(with_own_networks, path)
+    with pytest.raises(ValueError, match=r"load\(path, encoder=\.\.\.\)"):
+        io.load(path)
+    with pytest.raises(ValueError, match=r"load\(path, decoder=\.\.\.\)"):
+        io.load(path, encoder=Own(6, 3))
+    with pytest.raises(ValueError, match="not of the encoder and decoder given"):
+        io.load(path, encoder=Own(6, 3, width=7), decoder=Own(3, 6))
+    with pytest.raises(ValueError, match=r"torch\.nn\.Module"):
+        io.load(path, encoder=print, decoder=Own(3, 6))
+    io.save(fitted(RQVAETokenizer(2, 4, hidden_layer_sizes=4, max_iter=2)), path)
+    with pytest.raises(ValueError, match="Leave encoder out"):
+        io.load(path, encoder=Own(6, 3))
+
+
+def test_callbacks_and_requests_are_not_part_of_a_file(tmp_path):
+    plain = fitted(RQVAETokenizer(2, 4, hidden_layer_sizes=4, max_iter=2))
+    io.save(plain, tmp_path / "plain")
+    plain.set_callbacks(EpochLog(print))
+    with config_context(enable_metadata_routing=True):
+        plain.set_fit_request(X_val=True)
+    io.save(plain, tmp_path / "dressed")
+    assert (tmp_path / "plain").read_bytes() == (tmp_path / "dressed").read_bytes()
+
+
+def test_a_loaded_estimator_goes_on_by_chunks_as_the_original(tmp_path):
+    X = data()
+    tokenizer = RQVAETokenizer(2, 4, hidden_layer_sizes=4, random_state=0)
+    tokenizer.partial_fit(X[:80])
+    io.save(tokenizer, tmp_path / "model")
+    twin = io.load(tmp_path / "model").partial_fit(X[80:])
+    tokenizer.partial_fit(X[80:])
+    assert_identical(vars(twin), vars(tokenizer))

@@ -23,6 +23,8 @@ ALLOWED = {
     "base": {"_utils", "manifolds"},
     "quantizers": {"quantizers", "base", "manifolds", "_utils"},
     "tokenizers": {"tokenizers", "quantizers", "base", "manifolds", "_nn", "_utils"},
+    "callbacks": {"metrics"},
+    "presets": set(),
     "io": {"tokenizers", "quantizers", "base", "manifolds", "_utils"},
 }
 
@@ -56,6 +58,8 @@ def test_imports_keep_their_direction(path):
             assert part == "_nn", f"{path} imports {module}"
         if library == "sklearn":
             assert part not in {"_nn", "manifolds"}, f"{path} imports {module}"
+        if module.startswith("sklearn.callback"):
+            assert path.stem in {"_callbacks", "callbacks"}, f"{path} imports {module}"
         if library == "skhyper" and part in ALLOWED and rest:
             target = rest.split(".")[0]
             assert target in ALLOWED[part], f"{path} imports {module}"

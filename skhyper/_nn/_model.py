@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -11,22 +10,23 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from skhyper._nn._codebooks import CODEBOOKS, manifold_reach
+from skhyper._nn._search import ASSIGNMENTS, beam, greedy
+from skhyper._nn._through import THROUGH
 from skhyper.manifolds._residual import RESIDUAL_RULES
-
-# codes and latents stay within this share of the ball's radius, where float32
-# coordinates keep five digits and gradients through expmap0 stay below a factor 11
-LARGEST_RADIUS = 0.95
 
 # rows that pass the network at once where no gradient is kept
 EVALUATION_ROWS = 4096
 
 
-def mlp(widths: Sequence[int]) -> nn.Sequential:
-    """Return linear layers of the given widths with ReLU between them."""
-    layers: list[nn.Module] = []
-    for n_in, n_out in itertools.pairwise(widths):
-        layers += [nn.Linear(n_in, n_out), nn.ReLU()]
-    return nn.Sequential(*layers[:-1])
+class Parts(NamedTuple):
+    """What an autoencoder is made of, by the names that its users give."""
+
+    residual: str = "exact"
+    gradient: str = "tangent"
+    codebook_update: str = "gradient"
+    assignment: str = "nearest"
+    beam_size: int = 1
 
 
 class Quantized(NamedTuple):
@@ -54,8 +54,8 @@ class ResidualAutoencoder(nn.Module):
         Features to tangent vectors at the origin, and back.
     manifold : Euclidean or PoincareBall
         Where latents and codes live.
-    residual : {"exact", "paper", "tangent"}
-        The rule of `skhyper.manifolds._residual`.
+    parts : Parts
+        The residual rule, the way of the gradient, how codes are found and trained.
     point_dtype : torch.dtype
         The dtype of the step on the manifold.
     dtype : torch.dtype
@@ -72,17 +72,18 @@ class ResidualAutoencoder(nn.Module):
         encoder: nn.Module,
         decoder: nn.Module,
         manifold: Any,
-        residual: str,
+        parts: Parts,
+        *,
         point_dtype: torch.dtype,
         dtype: torch.dtype,
         latent_dim: int,
     ) -> None:
         super().__init__()
         self.encoder, self.decoder = encoder.to(dtype), decoder.to(dtype)
-        self.manifold, self.rule = manifold, RESIDUAL_RULES[residual]
+        self.manifold, self.parts = manifold, parts
+        self.rule = RESIDUAL_RULES[parts.residual]
         self.point_dtype = point_dtype
-        # codes as tangent vectors: any optimizer may step on them
-        self.codebooks = nn.ParameterList()
+        self.codebooks = CODEBOOKS[parts.codebook_update](manifold)
         self.reach = manifold_reach(manifold)
         self.register_buffer("shift", torch.zeros(latent_dim, dtype=dtype))
         self.register_buffer("scale", torch.ones((), dtype=dtype))
@@ -99,17 +100,7 @@ class ResidualAutoencoder(nn.Module):
 
     def set_codebooks(self, tangents: Sequence[NDArray[np.float64]]) -> None:
         """Start the codebooks at the given tangent vectors."""
-        self.codebooks = nn.ParameterList(
-            torch.from_numpy(t.copy()).to(self.device, self.point_dtype)
-            for t in tangents
-        )
-
-    def tangents(self) -> list[NDArray[np.float64]]:
-        """Return the codebooks as tangent vectors, in NumPy."""
-        return [
-            codebook.detach().cpu().numpy().astype(np.float64)
-            for codebook in self.codebooks
-        ]
+        self.codebooks.start(tangents, self.point_dtype, self.device)
 
     def network_weights(self) -> dict[str, NDArray[Any]]:
         """Return all but the codebooks as NumPy arrays, by name."""
@@ -149,6 +140,7 @@ class ResidualAutoencoder(nn.Module):
         quantization losses as large as the reconstruction loss, and a curvature mean
         the same, whatever scale the encoder has come to.
         """
+        self.eval()
         parts = torch.split(x, EVALUATION_ROWS)
         v = torch.cat([self.encoder(part) for part in parts])
         share = (weight / weight.sum()).to(v.dtype)[:, None]
@@ -159,18 +151,18 @@ class ResidualAutoencoder(nn.Module):
         noise = 1e-12 * float(mean @ mean)
         self.scale.fill_(square**-0.5 if square > noise else 1.0)
 
-    def quantize(self, z: torch.Tensor) -> Quantized:
-        """Encode points greedily; residuals carry no gradient from level to level."""
-        codes, residuals, chosen = [], [], []
-        residual = z.detach()
-        for codebook in self.codebooks:
-            points = self.manifold.expmap0(codebook)
-            with torch.no_grad():
-                token = self.manifold.nearest(residual, points)
-            codes.append(token)
+    def quantize(self, z: torch.Tensor, weight: torch.Tensor) -> Quantized:
+        """Encode points; residuals carry no gradient from level to level."""
+        points, residual = self.codebooks.points(), z.detach()
+        books = [book.detach() for book in points]
+        codes = self._search(residual, books, weight)
+        residuals, chosen = [], []
+        for book, column in zip(points, codes, strict=True):
             residuals.append(residual)
-            chosen.append(points[token])
-            residual = self.rule.subtract(self.manifold, residual, chosen[-1].detach())
+            chosen.append(book[column])
+            if len(chosen) < len(points):
+                taken = chosen[-1].detach()
+                residual = self.rule.subtract(self.manifold, residual, taken)
         with torch.no_grad():
             prefixes = [
                 self.rule.fold(self.manifold, chosen[: depth + 1])
@@ -178,52 +170,50 @@ class ResidualAutoencoder(nn.Module):
             ]
         return Quantized(codes, residuals, chosen, prefixes)
 
+    def _search(
+        self, z: torch.Tensor, books: list[torch.Tensor], weight: torch.Tensor
+    ) -> list[torch.Tensor]:
+        """Return the code of each level: in training they may be balanced."""
+        if self.parts.assignment != "nearest" and self.training:
+            assign = ASSIGNMENTS[self.parts.assignment]
+            return greedy(self.manifold, self.rule, z, books, weight, assign)
+        if self.parts.beam_size > 1:
+            width = self.parts.beam_size
+            return beam(self.manifold, self.rule, z, books, weight, width)
+        return greedy(self.manifold, self.rule, z, books, weight)
+
     def losses(
         self, x: torch.Tensor, weight: torch.Tensor, commitment_weight: float
     ) -> tuple[Losses, Quantized]:
         """Return the training losses of a batch.
 
-        ``codebook`` pulls codes to residuals, ``commitment`` pulls latents to the
-        reconstructions of every prefix. With exact residuals both have one value,
-        ``d(0, r_i)^2``, since prefixes telescope; in this form no gradient passes
-        through a chain of Moebius operations.
+        ``codebook`` pulls codes to residuals, unless sums train them; ``commitment``
+        pulls latents to the reconstructions of every prefix. With exact residuals both
+        have one value, ``d(0, r_i)^2``, since prefixes telescope; in this form no
+        gradient passes through a chain of Moebius operations.
         """
-        v = self.embed(x)
-        u = v.to(self.point_dtype)
+        u = self.embed(x).to(self.point_dtype)
         z = self.manifold.expmap0(u)
-        quantized = self.quantize(z)
+        quantized = self.quantize(z, weight)
         half = self.manifold.sq_half_dist
-        codebook = _mean(half(r, q) for r, q in _pairs(quantized))
-        commitment = _mean(half(z, prefix) for prefix in quantized.prefixes)
-        # straight through: the decoder's gradient reaches the latent as it is, in
-        # tangent coordinates, where copying it damps nothing
-        u_hat = self.manifold.logmap0(quantized.prefixes[-1])
-        x_hat = self.decode(u + (u_hat - u).detach())
+        quantization = commitment_weight * _mean(
+            half(z, prefix) for prefix in quantized.prefixes
+        )
+        if self.codebooks.by_gradient:
+            quantization = quantization + _mean(
+                half(r, q) for r, q in _pairs(quantized)
+            )
+        through = THROUGH[self.parts.gradient]
+        x_hat = self.decode(through(self.manifold, u, z, quantized.prefixes[-1]))
         reconstruction = torch.mean(weight * torch.mean((x - x_hat) ** 2, dim=-1))
-        quantization = codebook + commitment_weight * commitment
         total = reconstruction + torch.mean(weight * quantization)
         return Losses(total, reconstruction.detach()), quantized
 
     def reconstruct(self, x: torch.Tensor) -> torch.Tensor:
         """Return the features of the codes of a batch."""
         z = self.manifold.expmap0(self.embed(x).to(self.point_dtype))
-        return self.decode(self.manifold.logmap0(self.quantize(z).prefixes[-1]))
-
-    @torch.no_grad()
-    def confine(self) -> None:
-        """Bring codes that an optimizer step has carried too far out back in."""
-        if self.reach is None:
-            return
-        for codebook in self.codebooks:
-            length = torch.linalg.vector_norm(codebook, dim=-1, keepdim=True)
-            codebook.mul_(torch.clamp(self.reach / length, max=1.0))
-
-
-def manifold_reach(manifold: Any) -> float | None:
-    """Length of the longest tangent vector in use; None in flat space."""
-    if manifold.c == 0:
-        return None
-    return float(torch.atanh(torch.tensor(LARGEST_RADIUS)) / manifold.c**0.5)
+        quantized = self.quantize(z, torch.ones_like(z[:, 0]))
+        return self.decode(self.manifold.logmap0(quantized.prefixes[-1]))
 
 
 def _pairs(quantized: Quantized) -> Any:

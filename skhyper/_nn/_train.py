@@ -5,22 +5,45 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from skhyper._nn._model import EVALUATION_ROWS, Quantized, ResidualAutoencoder
+from skhyper._nn._codebooks import adamw
+from skhyper._nn._model import (
+    EVALUATION_ROWS,
+    Losses,
+    Quantized,
+    ResidualAutoencoder,
+)
+from skhyper._nn._runtime import seeded
 
-Report = Callable[[dict[str, float]], None]
+
+class Observer(Protocol):
+    """Who is told of every epoch, and may end training."""
+
+    def begin(self) -> None:
+        """Hear that an epoch begins."""
+
+    def end(self, history: History | None) -> bool:
+        """Hear that it is over, with what is known so far; True ends training."""
+
+
+class _NoObserver:
+    def begin(self) -> None:
+        pass
+
+    def end(self, history: History | None) -> bool:
+        return False
 
 
 @dataclass
 class Settings:
     """What the loop needs of an estimator's parameters."""
 
-    max_iter: int
     batch_size: int
     learning_rate: float
     commitment_weight: float
@@ -45,11 +68,13 @@ class Trainer:
     Parameters
     ----------
     model : ResidualAutoencoder
-        With its codebooks in place.
+        The network; its codebooks may come later, by `start`.
     training : pair of tensors (n, n_features) and (n,)
         Rows and their weights, of mean 1, on the model's device.
     settings : Settings
         Hyper-parameters.
+    observer : Observer, optional
+        Told of every epoch.
     validation : pair of tensors, optional
         Rows and weights whose reconstruction error then decides.
     """
@@ -59,12 +84,15 @@ class Trainer:
         model: ResidualAutoencoder,
         training: tuple[torch.Tensor, torch.Tensor],
         settings: Settings,
+        observer: Observer | None = None,
         validation: tuple[torch.Tensor, torch.Tensor] | None = None,
     ) -> None:
         self.model, (self.X, self.weight) = model, training
         self.settings, self.validation = settings, validation
+        self.observer = observer or _NoObserver()
         # on the CPU, so that a seed shuffles the same way on every device
         self._generator = torch.Generator().manual_seed(settings.seed)
+        self._optimizers: list[torch.optim.Optimizer] = []
         self.stopped = False
 
     def pretrain(self, n_epochs: int) -> None:
@@ -72,30 +100,39 @@ class Trainer:
 
         Codebooks that start on the latents of an untrained encoder hold it back.
         """
-        self._optimizer = self._make_optimizer(self._network())
+        self._optimizers = [adamw(self._network(), self.settings.learning_rate)]
         good = _snapshot(self.model)
         try:
             for epoch in range(1, n_epochs + 1):
-                if not self._is_finite(
-                    self._pretraining_epoch(), epoch, kept=epoch - 1
-                ):
+                self.observer.begin()
+                loss = self._pretraining_epoch(epoch)
+                if not self._is_finite(loss, epoch, kept=epoch - 1):
                     break
                 good = _snapshot(self.model)
+                if self.observer.end(None):
+                    break
         except KeyboardInterrupt:
             self._stop("Pretraining was interrupted; the network is kept as it is.")
         self.model.load_state_dict(good)
         self.model.centre_latents(self.X, self.weight)
 
-    def run(self, report: Report | None = None) -> History:
-        """Train until `max_iter` or until nothing improves; keep the best weights."""
+    def start(self) -> None:
+        """Make optimizers for a model whose codebooks are in place."""
+        self._optimizers = self.model.codebooks.split(
+            self._network(), self.settings.learning_rate
+        )
+
+    def run(self, n_epochs: int) -> History:
+        """Train until nothing improves, at most `n_epochs`; keep the best weights."""
         history = History()
-        self._optimizer = self._make_optimizer(self.model.parameters())
+        self.start()
         best, lowest, stalled = _snapshot(self.model), float("inf"), 0
         try:
-            for epoch in range(1, self.settings.max_iter + 1):
+            for epoch in range(1, n_epochs + 1):
                 if self.stopped:
                     break
-                loss, training_error, last = self._epoch()
+                self.observer.begin()
+                loss, training_error, last = self._epoch(epoch)
                 validation_error = self._validate()
                 # the reconstruction decides: the quantization losses rise for a while
                 # as the encoder spreads its latents, and that is no failure
@@ -110,8 +147,8 @@ class Trainer:
                 if error < lowest:
                     best, lowest = _snapshot(self.model), error
                     history.best_epoch = epoch
-                if report is not None:
-                    report({"epoch": epoch, "loss": loss, "error": error})
+                if self.observer.end(history):
+                    break
                 if stalled >= self.settings.n_iter_no_change:
                     break
                 self._revive(last)
@@ -123,12 +160,48 @@ class Trainer:
         self.model.load_state_dict(best)
         return history
 
-    def _make_optimizer(
-        self, parameters: Iterable[torch.nn.Parameter]
-    ) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(
-            parameters, lr=self.settings.learning_rate, weight_decay=0.0
-        )
+    def one_pass(self, history: History) -> History:
+        """Train for one epoch, unless it diverges, and add it to a history."""
+        good, done = _snapshot(self.model), len(history.loss_curve)
+        loss, error, last = self._epoch(done + 1)
+        if self._is_finite(loss + error, done + 1, kept=done):
+            history.loss_curve.append(loss)
+            history.training_errors.append(error)
+            self._revive(last)
+        else:
+            self.model.load_state_dict(good)
+        return history
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return codebooks and optimizers as arrays, from which to go on exactly."""
+        arrays = {
+            name: value.detach().cpu().numpy().copy()
+            for name, value in self.model.state_dict().items()
+            if name.startswith("codebooks")
+        }
+        for i, optimizer in enumerate(self._optimizers):
+            for j, moments in optimizer.state_dict()["state"].items():
+                for name, value in moments.items():
+                    array = torch.as_tensor(value).cpu().numpy().copy()
+                    arrays[f"optimizers.{i}.{j}.{name}"] = array
+        return arrays
+
+    def load_state(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """Go on from what `state` gave; the model's codebooks have been started."""
+        tensors = {name: torch.from_numpy(np.array(a)) for name, a in arrays.items()}
+        books = {k: v for k, v in tensors.items() if k.startswith("codebooks")}
+        self.model.load_state_dict(books, strict=False)
+        self.start()
+        for i, optimizer in enumerate(self._optimizers):
+            state: dict[int, dict[str, Any]] = {}
+            for key, value in tensors.items():
+                if key.startswith(f"optimizers.{i}."):
+                    _, _, j, name = key.split(".")
+                    # geoopt counts its steps by an int, torch by a float tensor
+                    number = not value.is_floating_point()
+                    state.setdefault(int(j), {})[name] = int(value) if number else value
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": state, "param_groups": groups})
 
     def _is_finite(self, measure: float, epoch: int, kept: int) -> bool:
         """Whether the loss and every weight are finite; if not, say so and stop."""
@@ -143,23 +216,30 @@ class Trainer:
 
     def _stop(self, reason: str) -> None:
         self.stopped = True
-        warnings.warn(reason, UserWarning, stacklevel=5)
+        warnings.warn(reason, UserWarning, stacklevel=6)
 
-    def _pretraining_epoch(self) -> float:
+    def _pretraining_epoch(self, number: int) -> float:
         total = torch.zeros((), device=self.X.device, dtype=self.model.dtype)
         self.model.train()
-        for rows in self._batches():
-            x = self.X[rows]
-            error = torch.mean((x - self.model.autoencode(x)) ** 2, dim=-1)
-            loss = torch.mean(self.weight[rows] * error)
-            self._step(loss)
-            total += loss.detach()
+        with self._own_generator(number):
+            for rows in self._batches():
+                x = self.X[rows]
+                error = torch.mean((x - self.model.autoencode(x)) ** 2, dim=-1)
+                loss = torch.mean(self.weight[rows] * error)
+                self._step(loss)
+                total += loss.detach()
         return float(total)
 
+    def _own_generator(self, number: int) -> Any:
+        """Return a context for an epoch: users' layers may draw from torch's own."""
+        return seeded((self.settings.seed + number) % 2**31, self.X.device)
+
     def _step(self, loss: torch.Tensor) -> None:
-        self._optimizer.zero_grad(set_to_none=True)
+        for optimizer in self._optimizers:
+            optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        self._optimizer.step()
+        for optimizer in self._optimizers:
+            optimizer.step()
 
     def _network(self) -> list[torch.nn.Parameter]:
         return [*self.model.encoder.parameters(), *self.model.decoder.parameters()]
@@ -170,26 +250,34 @@ class Trainer:
         order = torch.randperm(n, generator=self._generator).to(self.X.device)
         return torch.tensor_split(order, -(-n // self.settings.batch_size))
 
-    def _epoch(self) -> tuple[float, float, Quantized]:
+    def _epoch(self, number: int) -> tuple[float, float, Quantized]:
         """Take one pass over the data in shuffled batches of nearly equal size."""
+        model = self.model
         self._counts = [
-            torch.zeros(len(codebook), device=self.X.device, dtype=torch.int64)
-            for codebook in self.model.codebooks
+            torch.zeros(len(level), device=self.X.device, dtype=torch.int64)
+            for level in model.codebooks.levels
         ]
-        sums = torch.zeros(2, device=self.X.device, dtype=self.model.point_dtype)
-        self.model.train()
-        for rows in self._batches():
-            losses, quantized = self.model.losses(
-                self.X[rows], self.weight[rows], self.settings.commitment_weight
-            )
-            self._step(losses.total)
-            self.model.confine()
-            for count, codes in zip(self._counts, quantized.codes, strict=True):
-                count += torch.bincount(codes, minlength=len(count))
-            pair = torch.stack([losses.total.detach(), losses.reconstruction])
-            sums += pair * (len(rows) / len(self.X))
+        sums = torch.zeros(2, device=self.X.device, dtype=model.point_dtype)
+        model.train()
+        with self._own_generator(number):
+            for rows in self._batches():
+                losses, quantized = self._train_on(rows)
+                pair = torch.stack([losses.total.detach(), losses.reconstruction])
+                sums += pair * (len(rows) / len(self.X))
         loss, error = sums.tolist()
         return loss, error, quantized
+
+    def _train_on(self, rows: torch.Tensor) -> tuple[Losses, Quantized]:
+        """Take one step on a batch, and count the codes that it used."""
+        weight, codebooks = self.weight[rows], self.model.codebooks
+        losses, quantized = self.model.losses(
+            self.X[rows], weight, self.settings.commitment_weight
+        )
+        self._step(losses.total)
+        codebooks.after_step(quantized.codes, quantized.residuals, weight)
+        for count, codes in zip(self._counts, quantized.codes, strict=True):
+            count += torch.bincount(codes, minlength=len(count))
+        return losses, quantized
 
     @torch.no_grad()
     def _validate(self) -> float | None:
@@ -208,8 +296,8 @@ class Trainer:
     @torch.no_grad()
     def _revive(self, last: Quantized) -> None:
         """Move codes that an epoch has not used onto residuals of its last batch."""
-        for codebook, count, residual in zip(
-            self.model.codebooks, self._counts, last.residuals, strict=True
+        for level, (count, residual) in enumerate(
+            zip(self._counts, last.residuals, strict=True)
         ):
             dead = torch.nonzero(count == 0)[:, 0]
             if len(dead) == 0:
@@ -217,13 +305,7 @@ class Trainer:
             drawn = torch.randint(
                 len(residual), (len(dead),), generator=self._generator
             ).to(residual.device)
-            codebook[dead] = self.model.manifold.logmap0(residual[drawn]).to(
-                codebook.dtype
-            )
-            state = self._optimizer.state.get(codebook, {})
-            for moment in ("exp_avg", "exp_avg_sq"):
-                if moment in state:
-                    state[moment][dead] = 0.0
+            self.model.codebooks.revive(level, dead, residual[drawn], self._optimizers)
 
 
 def _snapshot(model: torch.nn.Module) -> dict[str, Any]:

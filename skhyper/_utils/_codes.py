@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.exceptions import ConvergenceWarning
+
+# a level that uses a smaller share of its codes has collapsed
+COLLAPSED = 0.5
 
 
 def resolve_sizes(codebook_size: Any, n_levels: int) -> list[int]:
@@ -30,6 +35,28 @@ def resolve_sizes(codebook_size: Any, n_levels: int) -> list[int]:
             f"codebook_size={codebook_size!r} must hold integers of at least 1."
         )
     return [int(size) for size in sizes]
+
+
+def check_beam_size(beam_size: int, sizes: Sequence[int]) -> None:
+    """Raise a ValueError if a beam is wider than every codebook."""
+    if beam_size > max(sizes):
+        raise ValueError(
+            f"beam_size={beam_size} is more than the largest codebook, {max(sizes)} "
+            "codes, has to offer; lower beam_size or raise codebook_size."
+        )
+
+
+def warn_if_collapsed(usage: NDArray[np.float64], sizes: Sequence[int]) -> None:
+    """Warn of levels that use less than half of their codes."""
+    for level, (share, size) in enumerate(zip(usage, sizes, strict=True)):
+        if share < COLLAPSED:
+            warnings.warn(
+                f"Level {level} uses {round(share * size)} of its {size} codes. Lower "
+                "codebook_size, raise max_iter, lower commitment_weight, or set "
+                "assignment='balanced'.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
 
 
 def check_codes(codes: ArrayLike, sizes: Sequence[int]) -> NDArray[np.int64]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -13,15 +13,21 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from skhyper._utils._codes import resolve_sizes
-from skhyper._utils._log import logger, show_progress
+from skhyper._utils._callbacks import (
+    CallbackSupportMixin,
+    EpochReports,
+    with_callbacks,
+)
+from skhyper._utils._codes import check_beam_size, resolve_sizes, warn_if_collapsed
 from skhyper._utils._params import Interval, StrOptions, check_params
 from skhyper._utils._weights import check_sample_weight, distinct_rows
 from skhyper.base import BaseCoder, check_X
 from skhyper.quantizers._levels import fit_levels, warn_if_short
 from skhyper.quantizers._stack import ResidualStack
+from skhyper.tokenizers._scale import Scale
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 
 # The share of the epochs that train the bare autoencoder before the codebooks start.
 PRETRAINING = 0.1
@@ -34,10 +40,17 @@ KMEANS_ROWS = 50_000
 _networks: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
 
-class BaseRQTokenizer(BaseCoder):
+class Rows(NamedTuple):
+    """Distinct rows, and their weights of mean 1."""
+
+    X: NDArray[Any]
+    weight: FloatArray
+
+
+class BaseRQTokenizer(CallbackSupportMixin, BaseCoder):
     """Autoencoder with a residual stack at its bottleneck.
 
-    The subclass names the manifold and the residual rule.
+    The subclass names the manifold and the parts of the stack.
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -48,14 +61,20 @@ class BaseRQTokenizer(BaseCoder):
             "array-like",
             Interval(Integral, 1, None, closed="left"),
         ],
+        "encoder": [callable, None],
+        "decoder": [callable, None],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "commitment_weight": [Interval(Real, 0, None, closed="left")],
+        "codebook_update": [StrOptions({"gradient", "ema"})],
+        "assignment": [StrOptions({"nearest", "balanced"})],
+        "beam_size": [Interval(Integral, 1, None, closed="left")],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
+        "warm_start": ["boolean"],
         "random_state": ["random_state"],
         "device": [str],
         "dtype": [StrOptions({"auto", "float32", "float64"})],
@@ -66,28 +85,53 @@ class BaseRQTokenizer(BaseCoder):
     codebook_size: int | Sequence[int]
     latent_dim: int
     hidden_layer_sizes: int | Sequence[int]
+    encoder: Any
+    decoder: Any
     max_iter: int
     batch_size: int
     learning_rate: float
     commitment_weight: float
+    codebook_update: str
+    assignment: str
+    beam_size: int
     early_stopping: bool
     validation_fraction: float
     n_iter_no_change: int
     tol: float
+    warm_start: bool
     random_state: Any
     device: str
     dtype: str
     verbose: int | bool
 
-    @abstractmethod
-    def _residual_rule(self) -> str:
-        """Return the name of the residual rule."""
+    weights_: dict[str, NDArray[Any]]
+    offset_: FloatArray
+    scale_: float
+    loss_curve_: list[float]
+    error_curve_: list[float]
+    validation_scores_: list[float] | None
+    n_iter_: int
 
+    @abstractmethod
+    def _new_manifold(self) -> Any:
+        """Return the space that the parameters ask for; `_manifold` is the fitted."""
+
+    def _parts(self) -> dict[str, Any]:
+        """Return what the stack is made of, as keywords of `skhyper._nn` Parts."""
+        return {
+            "residual": "exact",
+            "codebook_update": self.codebook_update,
+            "assignment": self.assignment,
+            "beam_size": self.beam_size,
+        }
+
+    @with_callbacks
     def fit(
         self,
         X: ArrayLike,
         y: None = None,
         sample_weight: ArrayLike | None = None,
+        X_val: ArrayLike | None = None,
     ) -> Self:
         """Train the encoder, the codebooks and the decoder.
 
@@ -99,30 +143,131 @@ class BaseRQTokenizer(BaseCoder):
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows; a row of weight 0 counts as absent.
+        X_val : array-like of shape (n_validation, n_features), default=None
+            Rows whose reconstruction error decides when to stop and which weights to
+            keep, in place of rows that `early_stopping` would set aside.
 
         Returns
         -------
         self : object
             The fitted estimator. A KeyboardInterrupt ends training with a warning
-            and keeps the best weights so far.
+            and keeps the best weights so far. An error, also one that a callback
+            raises, leaves what was fitted before.
         """
-        check_params(self)
-        sizes = resolve_sizes(self.codebook_size, self.n_levels)
-        widths = self._widths()
-        X = check_X(self, X, reset=True)
+        sizes = self._check_parameters()
+        again = self.warm_start and hasattr(self, "codebooks_")
+        seen, X = X, check_X(self, X, reset=not again)
         weight = check_sample_weight(sample_weight, X)
-        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        self._dtype = X.dtype
-        # repeats become weights: to train on a row twice is to weigh it double, and
-        # no copy of a training row decides when to stop
-        distinct, total = distinct_rows(X, weight)
-        self._set_scale(X[distinct], total)
-        train, validation = self._split(len(distinct), seed)
-        self._train(
-            X[distinct], total / total.mean(), train, validation, sizes, widths, seed
+        seed = self._draw_seed()
+        rows = _distinct(X, weight)
+        scale = self._scale() if again else Scale.of(*rows)
+        train, held_out = self._split(rows, self._validation_rows(X_val, scale), seed)
+
+        model = self._new_model(X.dtype, seed)
+        reports = EpochReports(
+            self,
+            self.max_iter,
+            lambda history: self._learnt(model, scale, X.dtype, history),
+            X=seen,
+            y=y,
+            metadata={"sample_weight": sample_weight}
+            if sample_weight is not None
+            else {},
         )
-        warn_if_short(self.codebook_size, sizes, self._sizes())
+        trainer = self._trainer(model, scale, train, seed, reports, held_out)
+        n_epochs = self.max_iter
+        if again:
+            self._restore(model, sizes)
+        else:
+            n_pretraining = int(PRETRAINING * self.max_iter)
+            n_epochs -= n_pretraining
+            trainer.pretrain(n_pretraining)
+            model.set_codebooks(self._first_codes(model, scale, train, sizes, seed))
+        history = trainer.run(n_epochs)
+
+        self._keep(model, self._learnt(model, scale, X.dtype, history))
         self._describe(self._encode(X), weight)
+        reports.close(history)
+        self._warn(sizes)
+        return self
+
+    def partial_fit(
+        self, X: ArrayLike, y: None = None, sample_weight: ArrayLike | None = None
+    ) -> Self:
+        """Train for one pass over a chunk of rows.
+
+        The first chunk settles the scale of the data, trains the bare autoencoder for
+        a pass and starts the codebooks. While there are fewer distinct rows than the
+        largest codebook has codes, chunks are only gathered, and the estimator counts
+        as not fitted. After `fit`, it goes on from the fitted weights. Codes that a
+        chunk does not use start again from a residual, so a chunk should hold several
+        rows a code. No callback is called.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            A chunk of the data.
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, relative to the others of the chunk.
+
+        Returns
+        -------
+        self : object
+            The estimator. ``labels_`` and ``codebook_usage_`` are those of the chunk,
+            and the curves have one more entry.
+
+        Raises
+        ------
+        ValueError
+            With ``early_stopping=True``, for which there are no validation rows here;
+            if `X` has another width than before, or if parameters that shape the
+            network were set to other values than the fitted ones.
+        """
+        sizes = self._check_parameters()
+        if self.early_stopping:
+            raise ValueError(
+                "early_stopping=True needs rows set aside, and partial_fit trains on "
+                "all that it is given; use early_stopping=False, or fit."
+            )
+        X = check_X(self, X, reset=not hasattr(self, "n_features_in_"))
+        weight = check_sample_weight(sample_weight, X)
+        rows, known = _distinct(X, weight), hasattr(self, "codebooks_")
+        if not known:
+            rows = self._with_waiting(rows)
+            if len(rows.X) < max(sizes):
+                self._waiting = rows._asdict()
+                return self
+
+        online = getattr(self, "_online", None) or {
+            "seed": self._draw_seed(),
+            "passes": 0,
+            "state": {},
+        }
+        seed = (online["seed"] + online["passes"]) % 2**31
+        dtype = self._dtype if known else X.dtype
+        scale = self._scale() if known else Scale.of(*rows)
+        model = self._new_model(dtype, seed)
+        trainer = self._trainer(model, scale, rows, seed)
+        if known:
+            self._restore(model, sizes)
+        else:
+            trainer.pretrain(1)
+            model.set_codebooks(self._first_codes(model, scale, rows, sizes, seed))
+        if online["state"]:
+            trainer.load_state(online["state"])
+        else:
+            trainer.start()
+        history = trainer.one_pass(self._history())
+
+        self._keep(model, self._learnt(model, scale, dtype, history))
+        # a pass that diverged leaves no state worth going on from
+        state = {} if trainer.stopped else trainer.state()
+        passes = online["passes"] + 1
+        self._online = {"seed": online["seed"], "passes": passes, "state": state}
+        self._describe(self._encode(X), weight)
+        self._warn(sizes)
         return self
 
     def embed(self, X: ArrayLike) -> NDArray[Any]:
@@ -161,6 +306,14 @@ class BaseRQTokenizer(BaseCoder):
         latents = np.asarray(self._manifold().logmap0(points))
         return latents.astype(self._dtype, copy=False)
 
+    def _check_parameters(self) -> list[int]:
+        """Check all parameters that need no data, and return the codebooks' sizes."""
+        check_params(self)
+        sizes = resolve_sizes(self.codebook_size, self.n_levels)
+        check_beam_size(self.beam_size, sizes)
+        self._widths()
+        return sizes
+
     def _widths(self) -> list[int]:
         """Return the widths of the hidden layers, checked."""
         given = self.hidden_layer_sizes
@@ -171,22 +324,28 @@ class BaseRQTokenizer(BaseCoder):
             )
         return [int(n) for n in widths]
 
-    def _set_scale(self, X: NDArray[Any], weight: FloatArray) -> None:
-        """Learn what makes the loss and the network blind to the data's own scale."""
-        X = X.astype(np.float64, copy=False)
-        share = weight / weight.sum()
-        self.offset_ = share @ X
-        variance = float(np.mean(share @ (X - self.offset_) ** 2))
-        # rows that differ by rounding alone have no scale of their own
-        noise = (1e-7 * float(np.max(np.abs(X), initial=0.0))) ** 2
-        self.scale_ = variance**0.5 if variance > noise else 1.0
+    def _draw_seed(self) -> int:
+        rng = check_random_state(self.random_state)
+        return int(rng.randint(np.iinfo(np.int32).max))
+
+    def _validation_rows(self, X_val: Any, scale: Scale) -> Rows | None:
+        """Return the rows that a user gave for validation, checked."""
+        if X_val is None:
+            return None
+        try:
+            X_val = check_X(self, X_val, reset=False)
+        except ValueError as error:
+            raise ValueError(f"X_val cannot be used: {error}") from error
+        scale.warn_if_foreign(X_val)
+        return Rows(X_val, np.ones(len(X_val)))
 
     def _split(
-        self, n_samples: int, seed: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        self, rows: Rows, given: Rows | None, seed: int
+    ) -> tuple[Rows, Rows | None]:
         """Return the rows to train on, and those that decide when to stop."""
-        if not self.early_stopping:
-            return np.arange(n_samples), np.arange(0)
+        if given is not None or not self.early_stopping:
+            return rows, given
+        n_samples = len(rows.X)
         n_validation = int(np.ceil(self.validation_fraction * n_samples))
         if n_validation >= n_samples:
             raise ValueError(
@@ -196,26 +355,35 @@ class BaseRQTokenizer(BaseCoder):
                 "early_stopping=False."
             )
         order = np.random.RandomState(seed).permutation(n_samples)
-        return np.sort(order[n_validation:]), np.sort(order[:n_validation])
+        parts = np.sort(order[n_validation:]), np.sort(order[:n_validation])
+        train, held_out = (Rows(rows.X[part], rows.weight[part]) for part in parts)
+        return train, held_out
 
-    def _train(
+    def _with_waiting(self, rows: Rows) -> Rows:
+        """Return `rows` joined with those of earlier chunks that were too few."""
+        waiting = self.__dict__.pop("_waiting", None)
+        if waiting is None:
+            return rows
+        X = np.concatenate([waiting["X"], rows.X])
+        return _distinct(X, np.concatenate([waiting["weight"], rows.weight]))
+
+    def _trainer(
         self,
-        X: NDArray[Any],
-        weight: FloatArray,
-        train: NDArray[np.int64],
-        validation: NDArray[np.int64],
-        sizes: list[int],
-        widths: list[int],
+        model: Any,
+        scale: Scale,
+        train: Rows,
         seed: int,
-    ) -> None:
-        """Pretrain, start the codebooks by k-means, train, and keep what was learnt."""
-        from skhyper._nn._runtime import resolve_device, seeded, to_tensor
+        reports: EpochReports | None = None,
+        held_out: Rows | None = None,
+    ) -> Any:
+        from skhyper._nn._runtime import to_tensor
         from skhyper._nn._train import Settings, Trainer
 
-        device = resolve_device(self.device)
-        n_pretraining = int(PRETRAINING * self.max_iter)
+        def tensors(rows: Rows) -> Any:
+            parts = scale.apply(rows.X), rows.weight
+            return tuple(to_tensor(part, model.dtype, model.device) for part in parts)
+
         settings = Settings(
-            max_iter=self.max_iter - n_pretraining,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             commitment_weight=self.commitment_weight,
@@ -223,137 +391,176 @@ class BaseRQTokenizer(BaseCoder):
             tol=self.tol,
             seed=seed,
         )
-        scaled = self._scaled(X)
-        with seeded(seed, device):
-            model = self._build(widths, device)
+        validation = None if held_out is None else tensors(held_out)
+        return Trainer(model, tensors(train), settings, reports, validation)
 
-        def rows(which: NDArray[np.int64]) -> Any:
-            part = to_tensor(scaled[which], model.dtype, device)
-            return part, to_tensor(weight[which], model.dtype, device)
-
-        held_out = rows(validation) if len(validation) else None
-        trainer = Trainer(model, rows(train), settings, validation=held_out)
-        trainer.pretrain(n_pretraining)
-        self._keep_network(model)
-        model.set_codebooks(self._start_codebooks(X, weight, train, sizes, seed))
-        if self.verbose:
-            show_progress()
-        history = trainer.run(self._report if self.verbose else None)
-        self._keep_network(model)
-        self.codebooks_ = [
-            np.asarray(self._manifold().expmap0(tangent))
-            for tangent in model.tangents()
-        ]
-        self._keep_history(history)
-
-    def _start_codebooks(
-        self,
-        X: NDArray[Any],
-        weight: FloatArray,
-        train: NDArray[np.int64],
-        sizes: list[int],
-        seed: int,
+    def _first_codes(
+        self, model: Any, scale: Scale, rows: Rows, sizes: list[int], seed: int
     ) -> list[FloatArray]:
         """Return codebooks, as tangent vectors, from k-means of the present latents."""
-        rng = np.random.RandomState(seed)
-        if len(train) > KMEANS_ROWS:
-            train = rng.choice(train, KMEANS_ROWS, replace=False)
-        manifold = self._manifold()
+        rng, (X, weight) = np.random.RandomState(seed), rows
+        if len(X) > KMEANS_ROWS:
+            drawn = rng.choice(len(X), KMEANS_ROWS, replace=False)
+            X, weight = X[drawn], weight[drawn]
+        latents = _apply(model, model.embed, scale.apply(X)).astype(np.float64)
         levels = fit_levels(
-            manifold,
-            self._points(X[train]),
-            weight[train],
+            model.manifold,
+            np.asarray(model.manifold.expmap0(latents)),
+            weight,
             sizes,
-            residual=self._residual_rule(),
+            residual=model.parts.residual,
             rng=rng,
             n_init=1,
             max_iter=50,
             tol=1e-4,
         )
-        return [np.asarray(manifold.logmap0(codes)) for codes in levels.codebooks]
+        return [np.asarray(model.manifold.logmap0(codes)) for codes in levels.codebooks]
 
-    def _keep_history(self, history: Any) -> None:
-        self.loss_curve_ = history.loss_curve
-        self.error_curve_ = history.training_errors
-        self.validation_scores_ = (
-            [-error for error in history.validation_errors]
-            if self.early_stopping
-            else None
-        )
-        self.n_iter_ = max(1, len(history.loss_curve))
+    def _learnt(
+        self, model: Any, scale: Scale, dtype: np.dtype[Any], history: Any
+    ) -> dict[str, Any]:
+        """Return the fitted attributes of this moment of training."""
+        scores = [-error for error in history.validation_errors]
+        return {
+            "codebooks_": [
+                np.asarray(model.manifold.expmap0(tangent))
+                for tangent in model.codebooks.tangents()
+            ],
+            "weights_": model.network_weights(),
+            "offset_": scale.offset,
+            "scale_": scale.scale,
+            "loss_curve_": list(history.loss_curve),
+            "error_curve_": list(history.training_errors),
+            "validation_scores_": scores or None,
+            "n_iter_": max(1, len(history.loss_curve)),
+            "_dtype": dtype,
+        }
 
-    def _report(self, record: dict[str, float]) -> None:
-        logger.info(
-            "%s epoch %d: loss %.6g, error %.6g",
-            type(self).__name__,
-            record["epoch"],
-            record["loss"],
-            record["error"],
-        )
+    def _keep(self, model: Any, attributes: dict[str, Any]) -> None:
+        """Become what `attributes` say, and forget what only `partial_fit` knew."""
+        for name in ("_online", "_waiting"):
+            self.__dict__.pop(name, None)
+        self.__dict__.update(attributes)
+        _networks[self] = model
 
-    def _build(self, widths: list[int], device: Any) -> Any:
-        """Return a new network for the data seen in `fit`."""
-        from skhyper._nn._model import ResidualAutoencoder, mlp
+    def _history(self) -> Any:
+        """Return the curves of what was fitted so far."""
+        from skhyper._nn._train import History
+
+        if not hasattr(self, "codebooks_"):
+            return History()
+        errors = [-score for score in self.validation_scores_ or []]
+        return History([*self.loss_curve_], [*self.error_curve_], errors)
+
+    def _warn(self, sizes: list[int]) -> None:
+        warn_if_short(self.codebook_size, sizes, self._sizes())
+        warn_if_collapsed(self.codebook_usage_, self._sizes())
+
+    def _new_model(self, data: np.dtype[Any], seed: int) -> Any:
+        """Return an untrained network for data of a dtype, on the device asked for."""
+        from skhyper._nn._runtime import resolve_device, seeded
+
+        device = resolve_device(self.device)
+        with seeded(seed, device):
+            return self._build(self._widths(), data, device, self._new_manifold())
+
+    def _build(
+        self, widths: list[int], data: np.dtype[Any], device: Any, manifold: Any
+    ) -> Any:
+        from skhyper._nn._model import Parts, ResidualAutoencoder
+        from skhyper._nn._networks import build_networks
         from skhyper._nn._runtime import point_dtype, resolve_dtype
 
-        dtype = resolve_dtype(self.dtype, self._dtype, device)
+        dtype = resolve_dtype(self.dtype, data, device)
         shape = [self.n_features_in_, *widths, self.latent_dim]
         return ResidualAutoencoder(
-            mlp(shape),
-            mlp(shape[::-1]),
-            self._manifold(),
-            self._residual_rule(),
+            *build_networks(self.encoder, self.decoder, shape, manifold),
+            manifold,
+            Parts(**self._parts()),
             latent_dim=self.latent_dim,
             dtype=dtype,
             point_dtype=point_dtype(device, dtype),
         ).to(device)
 
-    def _keep_network(self, model: Any) -> None:
-        """Store the weights as NumPy arrays, and the network beside the estimator."""
-        self.weights_ = model.network_weights()
-        _networks[self] = model
+    def _restore(self, model: Any, sizes: list[int]) -> None:
+        """Bring a new network to the fitted weights and codes."""
+        manifold = self._manifold()
+        changed = sizes != self._sizes() or manifold.c != model.manifold.c
+        if not changed:
+            try:
+                model.load_network_weights(self.weights_)
+            except RuntimeError:
+                changed = True
+        if changed:
+            raise ValueError(
+                "Training cannot go on: codebook_size, n_levels, latent_dim, "
+                "hidden_layer_sizes, encoder, decoder or curvature differ from what "
+                f"was fitted (codebooks of {self._sizes()} codes). Set them back, or "
+                "start anew: fit with warm_start=False."
+            )
+        tangents = [np.asarray(manifold.logmap0(codes)) for codes in self.codebooks_]
+        model.set_codebooks(tangents)
 
     def _network(self) -> Any:
+        """Return the fitted network, rebuilt where a pickle or a file holds none."""
         model = _networks.get(self)
         if model is None:
             from skhyper._nn._runtime import resolve_device
 
-            widths = [
-                len(self.weights_[name])
-                for name in self.weights_
-                if name.startswith("encoder") and name.endswith("bias")
-            ][:-1]
-            model = self._build(widths, resolve_device(self.device))
+            device = resolve_device(self.device)
+            widths = self._fitted_widths()
+            model = self._build(widths, self._dtype, device, self._manifold())
             model.load_network_weights(self.weights_)
             _networks[self] = model
         return model
 
-    def _scaled(self, X: NDArray[Any]) -> NDArray[Any]:
-        return ((X - self.offset_) / self.scale_).astype(X.dtype, copy=False)
+    def _fitted_widths(self) -> list[int]:
+        """Return the widths of the hidden layers that were fitted."""
+        half = "decoder" if callable(self.encoder) else "encoder"
+        widths = [
+            len(array)
+            for name, array in self.weights_.items()
+            if name.startswith(half) and name.endswith("bias")
+        ][:-1]
+        return widths if half == "encoder" else widths[::-1]
 
-    def _apply(
-        self, choose: Callable[[Any], Callable[[Any], Any]], X: NDArray[Any]
-    ) -> NDArray[Any]:
-        """Return what one half of the network makes of the rows of `X`."""
-        from skhyper._nn._runtime import apply_in_blocks
-
-        model = self._network().eval()
-        return apply_in_blocks(choose(model), X, model.dtype, model.device)
+    def _scale(self) -> Scale:
+        return Scale(self.offset_, self.scale_)
 
     def _embed(self, X: NDArray[Any]) -> FloatArray:
-        latents = self._apply(lambda model: model.embed, self._scaled(X))
+        model = self._network()
+        latents = _apply(model, model.embed, self._scale().apply(X))
         return latents.astype(np.float64, copy=False)
 
     def _points(self, X: NDArray[Any]) -> FloatArray:
         return np.asarray(self._manifold().expmap0(self._embed(X)))
 
     def _stack(self) -> ResidualStack:
-        return ResidualStack(self._manifold(), self.codebooks_, self._residual_rule())
+        residual = self._parts()["residual"]
+        return ResidualStack(self._manifold(), self.codebooks_, residual)
 
-    def _encode(self, X: NDArray[Any]) -> NDArray[np.int64]:
-        return self._stack().encode(self._points(X))
+    def _encode(self, X: NDArray[Any]) -> IntArray:
+        return self._stack().encode(self._points(X), self.beam_size)
 
-    def _decode(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
+    def _decode(self, codes: IntArray) -> FloatArray:
         latents = np.asarray(self._manifold().logmap0(self._prefix_points(codes)))
-        scaled = self._apply(lambda model: model.decode, latents)
-        return scaled.astype(np.float64) * self.scale_ + self.offset_
+        model = self._network()
+        return self._scale().undo(_apply(model, model.decode, latents))
+
+
+def _distinct(X: NDArray[Any], weight: FloatArray) -> Rows:
+    """Return repeats as weights.
+
+    To train on a row twice is to weigh it double, and no copy of a training row
+    decides when to stop.
+    """
+    distinct, total = distinct_rows(X, weight)
+    return Rows(X[distinct], total / total.mean())
+
+
+def _apply(model: Any, half: Callable[[Any], Any], X: NDArray[Any]) -> NDArray[Any]:
+    """Return what one half of a network makes of rows."""
+    from skhyper._nn._runtime import apply_in_blocks
+
+    model.eval()
+    return apply_in_blocks(half, X, model.dtype, model.device)

@@ -26,6 +26,14 @@ class HRQVAETokenizer(BaseRQTokenizer):
         Dimensions of the latent space, where codes live.
     hidden_layer_sizes : int or array-like of int, default=(512, 256, 128)
         Widths of the encoder's hidden layers; the decoder mirrors them.
+    encoder : torch.nn.Module, "hyperbolic" or None, default=None
+        A network of your own from rows (n, n_features) to latents (n, latent_dim), to
+        take the place of the linear layers with ReLU; it is copied, and trained from
+        the weights it has.
+        "hyperbolic" takes the Moebius layers of hyperbolic networks [3]_ for both
+        halves.
+    decoder : torch.nn.Module or None, default=None
+        A network of your own from latents back to rows; None mirrors the encoder.
     max_iter : int, default=200
         The most epochs. The first tenth trains the bare autoencoder, so that the
         codebooks start, by k-means, on latents that mean something.
@@ -35,6 +43,20 @@ class HRQVAETokenizer(BaseRQTokenizer):
         Step size of AdamW.
     commitment_weight : float, default=0.25
         Weight of the loss that pulls latents to their codes.
+    codebook_update : {"gradient", "riemannian", "ema"}, default="gradient"
+        "gradient" trains the codes, as tangent vectors, with the network's optimizer;
+        "riemannian" trains them as points of the ball by geoopt's RiemannianAdam;
+        "ema" makes each code the centroid of the residuals that took it, in sums that
+        fade by 1 % a batch.
+    assignment : {"nearest", "balanced"}, default="nearest"
+        How codes are chosen in training: "balanced" makes all codes of a batch equally
+        wanted (entropic optimal transport by Sinkhorn's iteration), against collapse.
+        `transform` always takes the nearest.
+    beam_size : int, default=1
+        Prefixes kept while encoding, in training and in `transform`. 1 takes the
+        nearest code at every level; more lowers the quantization error of the whole
+        code, never raises it, and costs time in proportion. Balanced assignment does
+        without it in training.
     early_stopping : bool, default=False
         Set rows aside, stop once their reconstruction error does not fall any more,
         and keep the weights of its minimum. If False, the reconstruction error of
@@ -54,6 +76,13 @@ class HRQVAETokenizer(BaseRQTokenizer):
         "exact" takes ``(-q) (+) r`` and adds from the last level back, so that
         reconstructions telescope [2]_; "paper" takes ``r (+) (-q)`` and adds from the
         first level on [1]_; "tangent" subtracts logarithms at the origin.
+    gradient : {"tangent", "transport", "identity"}, default="tangent"
+        How the decoder's gradient passes the quantization to the encoder: copied in
+        tangent coordinates at the origin, which damps nothing; carried along the
+        geodesic from the reconstruction to the latent ([2]_, Eq. 12, times 4); or
+        copied in ball coordinates, as [1]_ does.
+    warm_start : bool, default=False
+        Let `fit` go on from the fitted network, codes and scale, without pretraining.
     random_state : int, RandomState instance or None, default=None
         Seeds the network, the batches and the codebooks. The global generators of
         NumPy and torch are left alone.
@@ -70,6 +99,8 @@ class HRQVAETokenizer(BaseRQTokenizer):
     ----------
     codebooks_ : list of float64 arrays (codebook_size, latent_dim)
         The codes of each level, in ball coordinates.
+    curvature_ : float
+        The curvature used.
     weights_ : dict of str to array
         Parameters of the encoder and the decoder.
     loss_curve_ : list of float
@@ -78,7 +109,7 @@ class HRQVAETokenizer(BaseRQTokenizer):
         Its reconstruction part, relative to the variance of the data.
     validation_scores_ : list of float or None
         Minus the reconstruction error of the validation rows, relative to the
-        variance of the data; None without `early_stopping`.
+        variance of the data; None without `early_stopping` or ``X_val``.
     n_iter_ : int
         Number of epochs after the pretraining.
     labels_ : int64 array of shape (n_samples,)
@@ -106,7 +137,7 @@ class HRQVAETokenizer(BaseRQTokenizer):
     squared half distances, ``(d / 2)^2``, which tend to squared Euclidean distances
     as the curvature falls to 0. With exact residuals its two quantization terms are
     equal in value: no gradient has to pass a chain of Moebius operations. The decoder
-    reads tangent coordinates, and its gradient is copied there.
+    reads tangent coordinates.
 
     References
     ----------
@@ -115,6 +146,8 @@ class HRQVAETokenizer(BaseRQTokenizer):
        arXiv:2505.12404.
     .. [2] Colombo, Ayoughi, "Geometry-Aware Hyperbolic Residual Quantization", 2026,
        Eq. 8. arXiv:2609.26342.
+    .. [3] O. Ganea, G. Becigneul, T. Hofmann, "Hyperbolic Neural Networks", NeurIPS
+       2018. arXiv:1805.09112.
 
     Examples
     --------
@@ -134,6 +167,9 @@ class HRQVAETokenizer(BaseRQTokenizer):
         **BaseRQTokenizer._parameter_constraints,
         "curvature": [Interval(Real, 0, np.inf, closed="neither")],
         "residual": [StrOptions({"exact", "paper", "tangent"})],
+        "gradient": [StrOptions({"tangent", "transport", "identity"})],
+        "encoder": [callable, None, StrOptions({"hyperbolic"})],
+        "codebook_update": [StrOptions({"gradient", "riemannian", "ema"})],
     }
 
     def __init__(
@@ -143,16 +179,23 @@ class HRQVAETokenizer(BaseRQTokenizer):
         *,
         latent_dim: int = 32,
         hidden_layer_sizes: int | Sequence[int] = (512, 256, 128),
+        encoder: Any = None,
+        decoder: Any = None,
         max_iter: int = 200,
         batch_size: int = 256,
         learning_rate: float = 1e-3,
         commitment_weight: float = 0.25,
+        codebook_update: str = "gradient",
+        assignment: str = "nearest",
+        beam_size: int = 1,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
         curvature: float = 1.0,
         residual: str = "exact",
+        gradient: str = "tangent",
+        warm_start: bool = False,
         random_state: Any = None,
         device: str = "auto",
         dtype: str = "auto",
@@ -162,23 +205,37 @@ class HRQVAETokenizer(BaseRQTokenizer):
         self.codebook_size = codebook_size
         self.latent_dim = latent_dim
         self.hidden_layer_sizes = hidden_layer_sizes
+        self.encoder = encoder
+        self.decoder = decoder
         self.max_iter = max_iter
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.commitment_weight = commitment_weight
+        self.codebook_update = codebook_update
+        self.assignment = assignment
+        self.beam_size = beam_size
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.curvature = curvature
         self.residual = residual
+        self.gradient = gradient
+        self.warm_start = warm_start
         self.random_state = random_state
         self.device = device
         self.dtype = dtype
         self.verbose = verbose
 
-    def _manifold(self) -> PoincareBall:
+    def _new_manifold(self) -> PoincareBall:
         return PoincareBall(self.curvature)
 
-    def _residual_rule(self) -> str:
-        return self.residual
+    def _manifold(self) -> PoincareBall:
+        return PoincareBall(self.curvature_)
+
+    def _parts(self) -> dict[str, Any]:
+        own = {"residual": self.residual, "gradient": self.gradient}
+        return {**super()._parts(), **own}
+
+    def _learnt(self, model: Any, *moment: Any) -> dict[str, Any]:
+        return {**super()._learnt(model, *moment), "curvature_": model.manifold.c}

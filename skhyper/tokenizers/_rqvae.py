@@ -22,6 +22,12 @@ class RQVAETokenizer(BaseRQTokenizer):
         Dimensions of the latent space, where codes live.
     hidden_layer_sizes : int or array-like of int, default=(512, 256, 128)
         Widths of the encoder's hidden layers; the decoder mirrors them.
+    encoder : torch.nn.Module or None, default=None
+        A network of your own from rows (n, n_features) to latents (n, latent_dim), to
+        take the place of the linear layers with ReLU; it is copied, and trained from
+        the weights it has.
+    decoder : torch.nn.Module or None, default=None
+        A network of your own from latents back to rows; None mirrors the encoder.
     max_iter : int, default=200
         The most epochs. The first tenth trains the bare autoencoder, so that the
         codebooks start, by k-means, on latents that mean something.
@@ -31,6 +37,19 @@ class RQVAETokenizer(BaseRQTokenizer):
         Step size of AdamW.
     commitment_weight : float, default=0.25
         Weight of the loss that pulls latents to their codes.
+    codebook_update : {"gradient", "ema"}, default="gradient"
+        "gradient" trains the codes with the network's optimizer;
+        "ema" makes each code the centroid of the residuals that took it, in sums that
+        fade by 1 % a batch.
+    assignment : {"nearest", "balanced"}, default="nearest"
+        How codes are chosen in training: "balanced" makes all codes of a batch equally
+        wanted (entropic optimal transport by Sinkhorn's iteration), against collapse.
+        `transform` always takes the nearest.
+    beam_size : int, default=1
+        Prefixes kept while encoding, in training and in `transform`. 1 takes the
+        nearest code at every level; more lowers the quantization error of the whole
+        code, never raises it, and costs time in proportion. Balanced assignment does
+        without it in training.
     early_stopping : bool, default=False
         Set rows aside, stop once their reconstruction error does not fall any more,
         and keep the weights of its minimum. If False, the reconstruction error of
@@ -42,6 +61,8 @@ class RQVAETokenizer(BaseRQTokenizer):
     tol : float, default=1e-4
         What counts as an improvement. The loss is relative to the variance of the
         data, so that this does not depend on their scale.
+    warm_start : bool, default=False
+        Let `fit` go on from the fitted network, codes and scale, without pretraining.
     random_state : int, RandomState instance or None, default=None
         Seeds the network, the batches and the codebooks. The global generators of
         NumPy and torch are left alone.
@@ -66,7 +87,7 @@ class RQVAETokenizer(BaseRQTokenizer):
         Its reconstruction part, relative to the variance of the data.
     validation_scores_ : list of float or None
         Minus the reconstruction error of the validation rows, relative to the
-        variance of the data; None without `early_stopping`.
+        variance of the data; None without `early_stopping` or ``X_val``.
     n_iter_ : int
         Number of epochs after the pretraining.
     labels_ : int64 array of shape (n_samples,)
@@ -125,14 +146,20 @@ class RQVAETokenizer(BaseRQTokenizer):
         *,
         latent_dim: int = 32,
         hidden_layer_sizes: int | Sequence[int] = (512, 256, 128),
+        encoder: Any = None,
+        decoder: Any = None,
         max_iter: int = 200,
         batch_size: int = 256,
         learning_rate: float = 1e-3,
         commitment_weight: float = 0.25,
+        codebook_update: str = "gradient",
+        assignment: str = "nearest",
+        beam_size: int = 1,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
+        warm_start: bool = False,
         random_state: Any = None,
         device: str = "auto",
         dtype: str = "auto",
@@ -142,21 +169,27 @@ class RQVAETokenizer(BaseRQTokenizer):
         self.codebook_size = codebook_size
         self.latent_dim = latent_dim
         self.hidden_layer_sizes = hidden_layer_sizes
+        self.encoder = encoder
+        self.decoder = decoder
         self.max_iter = max_iter
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.commitment_weight = commitment_weight
+        self.codebook_update = codebook_update
+        self.assignment = assignment
+        self.beam_size = beam_size
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
+        self.warm_start = warm_start
         self.random_state = random_state
         self.device = device
         self.dtype = dtype
         self.verbose = verbose
 
-    def _manifold(self) -> Euclidean:
+    def _new_manifold(self) -> Euclidean:
         return Euclidean()
 
-    def _residual_rule(self) -> str:
-        return "exact"
+    def _manifold(self) -> Euclidean:
+        return Euclidean()

@@ -4,36 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from skhyper._nn._model import ResidualAutoencoder, mlp
-from skhyper._nn._runtime import apply_in_blocks, seeded, to_tensor
+from skhyper._nn._runtime import apply_in_blocks, to_tensor
 from skhyper._nn._train import Settings, Trainer
 from skhyper.manifolds import Euclidean, PoincareBall
 
+from .models import LATENT_DIM, N_FEATURES, batch, build
+
 MANIFOLDS = [Euclidean(), PoincareBall(0.3), PoincareBall(1.0), PoincareBall(2.7)]
 RESIDUALS = ["exact", "paper", "tangent"]
-N_FEATURES, LATENT_DIM = 6, 3
-
-
-def build(manifold, residual="exact", sizes=(5, 4), seed=0):
-    with seeded(seed, torch.device("cpu")):
-        model = ResidualAutoencoder(
-            mlp([N_FEATURES, 7, LATENT_DIM]),
-            mlp([LATENT_DIM, 7, N_FEATURES]),
-            manifold,
-            residual,
-            point_dtype=torch.float64,
-            dtype=torch.float64,
-            latent_dim=LATENT_DIM,
-        )
-    rng = np.random.RandomState(seed)
-    model.set_codebooks([0.3 * rng.randn(size, LATENT_DIM) for size in sizes])
-    return model
-
-
-def batch(n=20, seed=1):
-    rng = np.random.RandomState(seed)
-    weight = rng.uniform(0.2, 2, n)
-    return torch.from_numpy(rng.randn(n, N_FEATURES)), torch.from_numpy(weight)
 
 
 def half_square(manifold, x, y):
@@ -50,7 +28,7 @@ def test_losses_equal_a_slow_twin(manifold, residual):
     found, quantized = model.losses(x, weight, commitment_weight=0.25)
 
     z = manifold.expmap0(model.embed(x).detach().numpy())
-    books = [manifold.expmap0(tangent) for tangent in model.tangents()]
+    books = [manifold.expmap0(tangent) for tangent in model.codebooks.tangents()]
     total = reconstruction = 0.0
     for i, point in enumerate(z):
         rest, codes, codebook, commitment = point, [], [], []
@@ -130,7 +108,7 @@ def test_codes_are_pulled_by_their_own_residuals_only(manifold):
     x, weight = batch()
     found, quantized = model.losses(x, weight, commitment_weight=0.25)
     found.total.backward()
-    for level, codebook in enumerate(model.codebooks):
+    for level, codebook in enumerate(model.codebooks.levels):
         used = torch.bincount(quantized.codes[level], minlength=len(codebook)) > 0
         moved = codebook.grad.abs().sum(dim=1) > 0
         assert torch.equal(moved, used)
@@ -140,12 +118,12 @@ def test_codes_are_pulled_by_their_own_residuals_only(manifold):
 def test_unused_codes_come_back_to_life(manifold):
     model = build(manifold, sizes=(6, 6))
     with torch.no_grad():
-        for codebook in model.codebooks:
+        for codebook in model.codebooks.levels:
             codebook[3:] = 1.5  # far from every latent
     x, weight = batch(60)
-    settings = Settings(15, 16, 1e-3, 0.25, 100, 0.0, seed=0)
-    Trainer(model, (x, weight), settings).run()
-    codes = model.quantize(manifold.expmap0(model.embed(x))).codes
+    settings = Settings(16, 1e-3, 0.25, 100, 0.0, seed=0)
+    Trainer(model, (x, weight), settings).run(15)
+    codes = model.quantize(manifold.expmap0(model.embed(x)), weight).codes
     assert all(len(torch.unique(column)) >= 5 for column in codes)
 
 

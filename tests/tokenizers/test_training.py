@@ -10,6 +10,7 @@ from skhyper._utils._weights import distinct_rows
 from skhyper.datasets import load_naics, make_tree
 from skhyper.metrics import relative_distortion
 from skhyper.tokenizers import HRQVAETokenizer, RQVAETokenizer
+from skhyper.tokenizers._base import Rows
 
 SMALL = {
     "n_levels": 2,
@@ -58,9 +59,10 @@ def test_best_weights_are_those_of_the_best_validation_error(tokenizer, X):
     # the last epoch is not the best here, or the test would show nothing
     assert scores[-1] < max(scores)
     distinct, _ = distinct_rows(X, np.ones(len(X)))
-    _, held_out = tokenizer._split(len(X), _seed(tokenizer))
-    assert len(held_out) == 40
-    rows = X[distinct[held_out]]
+    ones = np.ones(len(X))
+    _, held_out = tokenizer._split(Rows(X[distinct], ones), None, _seed(tokenizer))
+    rows = held_out.X
+    assert len(rows) == 40
     rebuilt = tokenizer.inverse_transform(tokenizer.transform(rows))
     error = np.mean((rows - rebuilt) ** 2) / tokenizer.scale_**2
     assert error == pytest.approx(-max(scores), rel=1e-9)
@@ -76,8 +78,8 @@ def test_best_weights_are_those_of_the_lowest_error(tokenizer, X, monkeypatch):
 
     after_epoch, epoch = [], Trainer._epoch
 
-    def remember(self):
-        figures = epoch(self)
+    def remember(self, number):
+        figures = epoch(self, number)
         after_epoch.append(self.model.network_weights())
         return figures
 
@@ -116,11 +118,11 @@ def test_interruption_keeps_the_best_weights(tokenizer, X, monkeypatch, after):
 
     epoch, calls = Trainer._epoch, []
 
-    def interrupted(self):
+    def interrupted(self, number):
         if len(calls) == after:
             raise KeyboardInterrupt
         calls.append(1)
-        return epoch(self)
+        return epoch(self, number)
 
     monkeypatch.setattr(Trainer, "_epoch", interrupted)
     with pytest.warns(UserWarning, match=f"interrupted; the weights of epoch {after}"):
@@ -134,7 +136,7 @@ def test_interruption_keeps_the_best_weights(tokenizer, X, monkeypatch, after):
 def test_interruption_of_the_pretraining_keeps_the_network(tokenizer, X, monkeypatch):
     from skhyper._nn._train import Trainer
 
-    def interrupted(self):
+    def interrupted(self, number):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Trainer, "_pretraining_epoch", interrupted)

@@ -1,0 +1,196 @@
+"""Settings of published tokenizers, as keywords: ``HRQVAETokenizer(**HRQ_PAPER)``.
+
+A preset says what its paper says, in the words of the estimators here. It is a plain
+mapping, so that a value is changed by naming it again::
+
+    RQVAETokenizer(**{**TIGER, "max_iter": 200})
+
+Two translations apply to all of them. Papers sum the squared error over features and
+the quantization losses over levels; here both are means, the error relative to the
+variance of the data. For rows of length about 1, such as sentence embeddings, a paper's
+weight beta of a sum over L levels is ``commitment_weight = L * beta``. And every preset
+trains with AdamW (or RiemannianAdam), starts its codes by k-means after a short
+pretraining, and keeps the best weights, whatever the paper did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+__all__ = ["GHRQ", "HG_REC", "HRQ_PAPER", "TIGER", "Preset"]
+
+
+class Preset(Mapping[str, Any]):
+    """Keywords for an estimator, with their source.
+
+    Parameters
+    ----------
+    name : str
+        What it is called here.
+    estimator : str
+        The estimator that takes the keywords.
+    source : str
+        The publication.
+    stated : dict
+        What the publication states.
+    unstated : dict
+        What it leaves open, or what could not be read: our choice.
+    notes : str, default=""
+        What else differs from the publication.
+
+    Attributes
+    ----------
+    unstated : tuple of str
+        The keywords that the publication leaves open.
+    estimator, source, notes : str
+        As given.
+
+    Examples
+    --------
+    >>> from skhyper import RQVAETokenizer
+    >>> from skhyper.presets import TIGER
+    >>> RQVAETokenizer(**{**TIGER, "max_iter": 100}).codebook_size
+    256
+    >>> TIGER.unstated
+    ('learning_rate',)
+    """
+
+    def __init__(
+        self,
+        name: str,
+        estimator: str,
+        source: str,
+        stated: dict[str, Any],
+        unstated: dict[str, Any],
+        notes: str = "",
+    ) -> None:
+        self.name, self.estimator, self.source = name, estimator, source
+        self.notes = notes
+        self.unstated = tuple(unstated)
+        self._values = {**stated, **unstated}
+
+    def __getitem__(self, key: str) -> Any:
+        """Return the value of a keyword."""
+        try:
+            return self._values[key]
+        except KeyError:
+            raise KeyError(
+                f"{self.name} has no {key!r}; it has {sorted(self._values)}."
+            ) from None
+
+    def __iter__(self) -> Iterator[str]:
+        """Go through the keywords."""
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        """Return the number of keywords."""
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        """Return the call that the preset stands for, open choices marked."""
+        lines = [
+            f"    {key}={value!r},{'  # open' if key in self.unstated else ''}"
+            for key, value in self._values.items()
+        ]
+        return "\n".join([f"{self.estimator}(", *lines, ")"])
+
+
+TIGER = Preset(
+    "TIGER",
+    "RQVAETokenizer",
+    "S. Rajput et al., Recommender Systems with Generative Retrieval, NeurIPS 2023, "
+    "arXiv:2305.05065",
+    stated={
+        "n_levels": 3,
+        "codebook_size": 256,
+        "latent_dim": 32,
+        "hidden_layer_sizes": (512, 256, 128),
+        "commitment_weight": 3 * 0.25,
+        "batch_size": 1024,
+        "max_iter": 20_000,
+    },
+    unstated={"learning_rate": 1e-3},
+    notes="The paper trains with Adagrad at a learning rate of 0.4, which says nothing "
+    "about AdamW.",
+)
+
+HRQ_PAPER = Preset(
+    "HRQ_PAPER",
+    "HRQVAETokenizer",
+    "P. Piekos, S. Kayal, A. Karatzoglou, Hyperbolic Residual Quantization, 2025, "
+    "arXiv:2505.12404",
+    stated={
+        "codebook_size": 256,
+        "latent_dim": 32,
+        "hidden_layer_sizes": (512, 256, 128),
+        "encoder": "hyperbolic",
+        "residual": "paper",
+        "gradient": "identity",
+        "codebook_update": "riemannian",
+        "batch_size": 128,
+        "max_iter": 5000,
+    },
+    unstated={
+        "n_levels": 3,
+        "learning_rate": 1e-3,
+        "commitment_weight": 3 * 0.25,
+        "curvature": 1.0,
+    },
+    notes="The paper picks the learning rate on the downstream task, out of a set that "
+    "it does not print. Its biases are points of the ball, trained by a Riemannian "
+    "optimizer; here they are tangent vectors.",
+)
+
+GHRQ = Preset(
+    "GHRQ",
+    "HRQVAETokenizer",
+    "Colombo, Ayoughi, Geometry-Aware Hyperbolic Residual Quantization, 2026, "
+    "arXiv:2609.26342",
+    stated={
+        "n_levels": 4,
+        "codebook_size": 128,
+        "latent_dim": 32,
+        "hidden_layer_sizes": (512, 256, 128),
+        "residual": "exact",
+        "gradient": "transport",
+        "codebook_update": "riemannian",
+        "commitment_weight": 0.01,
+        "curvature": 1.0,
+        "learning_rate": 1e-4,
+        "batch_size": 2048,
+        "max_iter": 5000,
+    },
+    unstated={},
+    notes="The settings of its recommendation experiment. There the mean squared error "
+    "is weighed by 1000, which for rows of length 1 is about its sum over the "
+    "features, and only the first level's commitment reaches the encoder; here the "
+    "mean over the levels does.",
+)
+
+HG_REC = Preset(
+    "HG_REC",
+    "HRQVAETokenizer",
+    "HG-Rec, ICML 2026, openreview BpVBWp3PZx",
+    stated={
+        "n_levels": 3,
+        "codebook_size": [64, 128, 256],
+        "latent_dim": 64,
+        "hidden_layer_sizes": (512, 256, 128),
+        "residual": "tangent",
+        "commitment_weight": 3 * 1.0,
+        "curvature": 1.0,
+        "learning_rate": 1e-3,
+        "max_iter": 1000,
+    },
+    unstated={"batch_size": 1024, "gradient": "tangent"},
+    notes="The commitment weight is the paper's best for Beauty; 0.5 and 0.25 were for "
+    "its two other data sets. It measures the reconstruction by hyperbolic distance, "
+    "too; here it is the squared error.",
+)
+
+
+def __getattr__(name: str) -> Any:
+    """Say which presets there are."""
+    presets = [key for key in __all__ if key.isupper()]
+    raise AttributeError(f"there is no preset {name!r}; there are {presets}.")
