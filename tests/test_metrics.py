@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.metrics import (
+    adjusted_mutual_info_score,
     adjusted_rand_score,
     mean_squared_error,
     normalized_mutual_info_score,
@@ -31,7 +32,11 @@ from skhyper.metrics import (
 )
 
 SIZE = 5
-SCORES = {"nmi": normalized_mutual_info_score, "ari": adjusted_rand_score}
+SCORES = {
+    "nmi": normalized_mutual_info_score,
+    "ami": adjusted_mutual_info_score,
+    "ari": adjusted_rand_score,
+}
 SEEDS = st.integers(0, 2**32 - 1)
 
 # Few tokens, so that prefixes repeat; up to 20 rows, below which scikit-learn does
@@ -197,17 +202,19 @@ def test_prefix_agreement_is_one_where_codes_are_the_tree(score):
     assert np.all(table[~np.eye(3, dtype=bool)] < 0.9)
 
 
-def test_rand_index_near_zero_and_mutual_information_not_for_random_codes():
+def test_scores_corrected_for_chance_are_near_zero_for_random_codes_and_nmi_not():
     rng = np.random.default_rng(0)
     codes, labels = rng.integers(30, size=(500, 2)), rng.integers(4, size=500)
-    assert np.all(np.abs(prefix_agreement(codes, labels, "ari")) < 0.01)
+    for score in ("ami", "ari"):
+        assert np.all(np.abs(prefix_agreement(codes, labels, score)) < 0.01)
     assert np.all(np.diff(prefix_agreement(codes, labels, "nmi")) > 0.1)
 
 
-def test_prefix_agreement_is_silent_on_as_many_classes_as_rows():
+@pytest.mark.parametrize("score", SCORES)
+def test_prefix_agreement_is_silent_on_as_many_classes_as_rows(score):
     # Such labels make some of scikit-learn's functions warn.
     codes = np.arange(50).reshape(-1, 1)
-    assert prefix_agreement(codes, np.arange(50)).tolist() == [1.0]
+    assert prefix_agreement(codes, np.arange(50), score).tolist() == [1.0]
 
 
 @pytest.mark.parametrize(
@@ -272,8 +279,8 @@ def test_bad_labels_are_named(labels, message):
 
 
 def test_unknown_score_is_named():
-    with pytest.raises(ValueError, match=r"score must be one of .*'nmi'.*got 'ami'"):
-        prefix_agreement([[0], [1]], [0, 1], score="ami")
+    with pytest.raises(ValueError, match=r"score must be one of .*'nmi'.*got 'rand'"):
+        prefix_agreement([[0], [1]], [0, 1], score="rand")
 
 
 @pytest.fixture(scope="module")

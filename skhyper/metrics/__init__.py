@@ -1,7 +1,9 @@
 """What codes are worth: use, uniqueness, agreement with a hierarchy, and error.
 
-Every function takes the codes of a whole data set as integers of shape
-(n_samples, n_levels), column 0 the coarsest, whoever made them.
+Functions of codes take those of a whole data set as integers of shape
+(n_samples, n_levels), column 0 the coarsest, whoever made them. The scorers measure
+the same of an estimator, for model selection. Of the data before any code,
+`delta_hyperbolicity` tells how tree-like they are.
 """
 
 from skhyper.metrics._agreement import prefix_agreement
@@ -12,12 +14,22 @@ from skhyper.metrics._codes import (
     perplexity,
 )
 from skhyper.metrics._distortion import distortion, relative_distortion
+from skhyper.metrics._hyperbolicity import delta_hyperbolicity
+from skhyper.metrics._scorers import (
+    make_bit_budget_scorer,
+    make_collision_scorer,
+    make_prefix_agreement_scorer,
+)
 
 __all__ = [
     "codebook_usage",
     "collision_rate",
     "dead_codes",
+    "delta_hyperbolicity",
     "distortion",
+    "make_bit_budget_scorer",
+    "make_collision_scorer",
+    "make_prefix_agreement_scorer",
     "perplexity",
     "prefix_agreement",
     "relative_distortion",

@@ -7,12 +7,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+from sklearn.metrics import (
+    adjusted_mutual_info_score,
+    adjusted_rand_score,
+    normalized_mutual_info_score,
+)
 
 from skhyper.metrics._codes import check_codes, prefix_ids
 
 SCORES: dict[str, Callable[..., float]] = {
     "nmi": normalized_mutual_info_score,
+    "ami": adjusted_mutual_info_score,
     "ari": adjusted_rand_score,
 }
 
@@ -32,9 +37,10 @@ def prefix_agreement(
     labels : array-like of shape (n_samples,) or (n_samples, n_label_levels)
         Classes as integers, strings or booleans. Several columns are several label
         sets, such as the levels of a taxonomy from coarse to fine.
-    score : {"nmi", "ari"}, default="nmi"
+    score : {"nmi", "ami", "ari"}, default="nmi"
         Normalized mutual information (over the arithmetic mean of the entropies, from
-        0 to 1), or the adjusted Rand index (corrected for chance, from -0.5 to 1).
+        0 to 1), the same corrected for chance, which brings random codes to 0, or the
+        adjusted Rand index (corrected for chance too, from -0.5 to 1).
 
     Returns
     -------
@@ -50,14 +56,17 @@ def prefix_agreement(
 
     See Also
     --------
+    make_prefix_agreement_scorer : For the search of parameters.
     sklearn.metrics.normalized_mutual_info_score : The score "nmi".
+    sklearn.metrics.adjusted_mutual_info_score : The score "ami".
     sklearn.metrics.adjusted_rand_score : The score "ari".
 
     Notes
     -----
-    Mutual information is not corrected for chance: many small clusters score high
-    against any labels. Compare by it codes with equally many prefixes; else use
-    "ari", which is highest where the prefixes are about as fine as the classes.
+    "nmi" is not corrected for chance: many small clusters score high against any
+    labels. Compare by it codes with equally many prefixes; else use "ami" or "ari",
+    which are highest where the prefixes are about as fine as the classes. "ami" takes
+    longest, seconds for a hundred thousand rows.
 
     Examples
     --------
@@ -68,13 +77,18 @@ def prefix_agreement(
     array([[1.   , 0.667],
            [0.667, 1.   ]])
     """
-    if score not in SCORES:
-        raise ValueError(f"score must be one of {sorted(SCORES)}, got {score!r}.")
+    check_score(score)
     prefixes = prefix_ids(check_codes(codes))
     classes = _check_labels(labels, len(prefixes))
     columns = classes.reshape(len(classes), -1)
     table = [[SCORES[score](y, ids) for y in columns.T] for ids in prefixes.T]
     return np.array(table, dtype=np.float64).reshape(-1, *classes.shape[1:])
+
+
+def check_score(score: str) -> None:
+    """Raise a ValueError unless `score` is known."""
+    if score not in SCORES:
+        raise ValueError(f"score must be one of {sorted(SCORES)}, got {score!r}.")
 
 
 def _check_labels(labels: ArrayLike, n_samples: int) -> NDArray[np.int64]:

@@ -227,6 +227,7 @@ def collision_rate(codes: ArrayLike) -> NDArray[np.float64]:
 
     See Also
     --------
+    make_collision_scorer : For the search of parameters.
     perplexity : Evenness of each level by itself.
 
     Notes

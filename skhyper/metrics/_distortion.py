@@ -104,6 +104,7 @@ def relative_distortion(
     See Also
     --------
     distortion : In the units of `X`, squared.
+    make_bit_budget_scorer : For the search of parameters.
 
     Examples
     --------
