@@ -12,9 +12,11 @@ from typing import Any
 import torch
 
 # Balanced assignment: how soft the transport plan is, in shares of the mean deviation
-# of the costs, and the most rounds of scaling its rows and columns.
+# of the costs; the most rounds of scaling its rows and columns on logarithms, and the
+# rounds on plain numbers that follow each.
 SINKHORN_EPSILON = 0.05
-SINKHORN_ROUNDS = 50
+SINKHORN_ROUNDS = 5
+PLAIN_ROUNDS = 10
 # it ends when no code's mass is farther than this, in logarithms, from its share
 SINKHORN_TOL = 1e-3
 
@@ -23,15 +25,20 @@ Assign = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 def code_scores(manifold: Any, x: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
     """Return ``|x - c_k|^2 / A_k``, (..., n, n_codes): a row's order of the codes."""
-    weight = 1.0 / manifold.gap(codes)[:, 0]
-    squares = torch.einsum("kd,kd->k", codes, codes)
-    cross = x @ (codes * (2.0 * weight[:, None])).mT
-    own = torch.einsum("...d,...d->...", x, x)[..., None]
-    return torch.addcmul(weight * squares - cross, own, weight)
+    weight = 1.0 / manifold.gap(codes)
+    # [x, |x|^2, 1] . [-2 w c, w, w |c|^2]: one product does it all
+    table = torch.cat([-2.0 * weight * codes, weight, weight * _square(codes)], dim=-1)
+    return torch.cat([x, _square(x), torch.ones_like(x[..., :1])], dim=-1) @ table.mT
+
+
+def _square(x: torch.Tensor) -> torch.Tensor:
+    return torch.einsum("...d,...d->...", x, x)[..., None]
 
 
 def nearest(cost: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """Return the code of lowest cost of each row."""
+    if cost.device.type == "cpu":  # NumPy's argmin takes a tenth of the time
+        return torch.from_numpy(cost.numpy().argmin(axis=-1))
     return cost.argmin(dim=-1)
 
 
@@ -49,14 +56,29 @@ def balanced(cost: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     spread = torch.clamp(cost.abs().mean(), min=torch.finfo(cost.dtype).tiny)
     plan = -cost / (SINKHORN_EPSILON * spread)
     # the mass of a row, such that a code's share is 1
-    mass = torch.log(weight / weight.sum() * cost.shape[1]).to(cost.dtype)[:, None]
+    mass = (weight / weight.sum() * cost.shape[1]).to(cost.dtype)[:, None]
     for _ in range(SINKHORN_ROUNDS):
-        plan = plan + mass - plan.logsumexp(dim=1, keepdim=True)
+        plan = plan + torch.log(mass) - plan.logsumexp(dim=1, keepdim=True)
         surplus = plan.logsumexp(dim=0, keepdim=True)
         plan = plan - surplus
         if surplus.abs().max() < SINKHORN_TOL:
             break
+        plan = plan + _scalings(plan.exp(), mass)
     return plan.argmax(dim=1)
+
+
+def _scalings(kernel: torch.Tensor, mass: torch.Tensor) -> torch.Tensor:
+    """Return what some rounds on plain numbers add to the logarithm of a plan.
+
+    Between two rounds on logarithms, which take ten times as long, the plan is near
+    enough to its masses for that (Schmitzer 2019, Section 3.1).
+    """
+    tiny = torch.finfo(kernel.dtype).tiny
+    rows, codes = torch.ones_like(mass), torch.ones_like(kernel[:1]).mT
+    for _ in range(PLAIN_ROUNDS):
+        rows = mass / (kernel @ codes).clamp(min=tiny)
+        codes = 1.0 / (kernel.mT @ rows).clamp(min=tiny)
+    return torch.log(rows.clamp(min=tiny)) + torch.log(codes.clamp(min=tiny)).mT
 
 
 ASSIGNMENTS: dict[str, Assign] = {"nearest": nearest, "balanced": balanced}

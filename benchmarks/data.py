@@ -1,0 +1,35 @@
+"""Data that several benchmarks share.
+
+Beauty is read from the folder that the environment variable SKHYPER_DATA names
+(``amazon2014/beauty/``: ``minilm_title_384_f16.npy``, title embeddings of 12,101 items
+of Amazon Beauty 2014, and ``items.jsonl.gz`` with their categories). It may not ship.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+
+def beauty_folder() -> Path | None:
+    """Return the folder of Beauty, or say that it is left out."""
+    folder = os.environ.get("SKHYPER_DATA")
+    if folder is None:
+        print("SKHYPER_DATA is not set: Beauty is left out")
+        return None
+    return Path(folder) / "amazon2014" / "beauty"
+
+
+def load_beauty() -> tuple[np.ndarray, np.ndarray] | None:
+    """Return title embeddings (12,101 x 384, float32) and the top categories."""
+    folder = beauty_folder()
+    if folder is None:
+        return None
+    X = np.load(folder / "minilm_title_384_f16.npy").astype(np.float32)
+    with gzip.open(folder / "items.jsonl.gz", "rt") as lines:
+        paths = [json.loads(line)["categories"][0] for line in lines]
+    return X, np.array([path[1] if len(path) > 1 else "" for path in paths])
