@@ -126,7 +126,9 @@ def print_tables(records: list[dict], data: str) -> None:
 
 def print_effects(by_case: dict) -> None:
     """Print what a part changes against the first of its kind, all else equal."""
-    print("\npooled paired differences (mean, standard error) to the first of each part")
+    print(
+        "\npooled paired differences (mean, standard error) to the first of each part"
+    )
     for part, values in PARTS.items():
         others = [choices for key, choices in PARTS.items() if key != part]
         for value in values[1:]:
