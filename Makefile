@@ -25,10 +25,15 @@ $(VENV)/.bench: $(VENV)/.ready
 	$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[benchmark]"
 	touch $@
 
-bench: $(VENV)/.bench  ## speed beside faiss, and the evidence for the defaults
+bench: $(VENV)/.bench  ## speed and error beside the peers, and the evidence for defaults
 	$(PY) benchmarks/encode.py
+	$(PY) benchmarks/kmeans.py
+	$(PY) benchmarks/refit.py
+	$(PY) benchmarks/training.py
+	$(PY) benchmarks/beauty.py
 	$(PY) benchmarks/curvature.py
 	$(PY) benchmarks/pretraining.py
+	$(PY) benchmarks/choices.py
 
 $(VENV)/.docs: $(VENV)/.ready
 	$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[docs]"

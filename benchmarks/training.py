@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from skhyper import HRQVAETokenizer, RQVAETokenizer
-from skhyper.tokenizers._base import Rows
+from skhyper._utils._rows import Rows
 from skhyper.tokenizers._scale import Scale
 
 N_FEATURES = 384

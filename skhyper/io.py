@@ -369,7 +369,9 @@ def _shapes(estimator: BaseEstimator) -> Iterator[tuple[str, Any, tuple[int, ...
     """Yield names, arrays, and the shapes they must have to go together."""
     n_features = estimator.n_features_in_
     if isinstance(estimator, skhyper.HyperbolicKMeans):
-        yield "cluster_centers_", estimator.cluster_centers_, (0, n_features)
+        centers = estimator.cluster_centers_
+        yield "cluster_centers_", centers, (0, n_features)
+        yield "_mass", estimator._mass, (len(centers),)
     if isinstance(estimator, BaseCoder):
         lorentz = getattr(estimator, "input_geometry", None) == "lorentz"
         width = getattr(estimator, "latent_dim", n_features - lorentz)
@@ -377,6 +379,8 @@ def _shapes(estimator: BaseEstimator) -> Iterator[tuple[str, Any, tuple[int, ...
         yield "codebook_usage_", usage, (len(estimator.codebooks_),)
         for level, codes in enumerate(estimator.codebooks_):
             yield f"codebooks_[{level}]", codes, (0, width)
+            if hasattr(estimator, "_masses"):
+                yield f"_masses[{level}]", estimator._masses[level], (len(codes),)
     if hasattr(estimator, "latent_dim"):
         weights = estimator.weights_
         yield "offset_", estimator.offset_, (n_features,)

@@ -26,6 +26,12 @@ def check_sample_weight(sample_weight: Any, X: NDArray[Any]) -> NDArray[np.float
     return weight / weight[weight > 0].mean()
 
 
+def weight_unit(sample_weight: Any, weight: NDArray[np.float64]) -> float:
+    """Return what `check_sample_weight` has divided the user's weights by."""
+    given = 1.0 if sample_weight is None else float(np.asarray(sample_weight).max())
+    return given / float(weight.max())
+
+
 def distinct_rows(
     X: NDArray[Any], weight: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from skhyper.manifolds._nearest import nearest_code
 from skhyper.manifolds._ops import (
     Array,
@@ -71,6 +73,18 @@ class Euclidean:
         """Return ``x + y``."""
         _, x, y = as_arrays(x, y)
         return x + y
+
+    def _add_known(
+        self,
+        x: Array,
+        y: Array,
+        gap_x: Array,
+        square_y: Array,
+        out: Array | None = None,
+    ) -> tuple[Array, Array]:
+        """Return ``x + y`` of NumPy arrays, and its squared length."""
+        s = np.add(x, y, out=out)
+        return s, sqnorm(np, s)
 
     def expmap0(self, v: Array) -> Array:
         """Return `v`."""

@@ -86,6 +86,9 @@ def _quotient(
     neither a warning nor a nan gradient leaks out of the branch not taken.
     """
     small = t < SERIES_BELOW
+    if is_numpy(t) and not small.any():
+        root = np.sqrt(t)
+        return function(root) / root
     root = xp.sqrt(xp.where(small, xp.full_like(t, 0.25), t))
     t_small = xp.where(small, t, xp.zeros_like(t))
     taylor = series[-1] * xp.ones_like(t)

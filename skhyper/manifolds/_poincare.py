@@ -213,15 +213,50 @@ class PoincareBall:
             terms cancel, so that a small difference ``(-x) (+) y`` keeps its digits.
         """
         xp, x, y = as_arrays(x, y)
-        s = x + y
+        return self.project(self._sum(xp, x + y, x, self.gap(x), self.gap(y)))
+
+    def _sum(
+        self,
+        xp: Any,
+        s: Array,
+        x: Array,
+        gap_x: Array,
+        gap_y: Array,
+        spare: Array | None = None,
+    ) -> Array:
+        """Return ``x (+) y``, not projected, from ``s = x + y``; overwrites a NumPy s.
+
+        `spare` is an array of the shape of `s` to overwrite besides; `x` if need be.
+        """
         cs2 = self.c * sqnorm(xp, s)
-        gap_x = self.gap(x)
-        scale = 1.0 / (cs2 + gap_x * self.gap(y))
-        if is_numpy(s):  # encoding spends its time here, most of it on new arrays
-            s *= gap_x * scale
-            s += (cs2 * scale) * x
-            return self.project(s)
-        return self.project((gap_x * scale) * s + (cs2 * scale) * x)
+        total = cs2 + gap_x * gap_y
+        if is_numpy(s):
+            s *= gap_x / total
+            s += np.multiply(cs2 / total, x, out=spare)
+            return s
+        return (gap_x / total) * s + (cs2 / total) * x
+
+    def _add_known(
+        self,
+        x: Array,
+        y: Array,
+        gap_x: Array,
+        square_y: Array,
+        out: Array | None = None,
+    ) -> tuple[Array, Array]:
+        """Return the same ``add(x, y)`` and its squared length, given what is known.
+
+        That is the gap of `x` and the squared length of `y`, NumPy columns: the step
+        from one residual to the next. Overwrites `x`, and `out`, which may be `y`.
+        """
+        eps = float(np.finfo(y.dtype).eps)
+        gap_y = np.maximum(1.0 - self.c * square_y, eps)
+        s = self._sum(np, np.add(x, y, out=out), x, gap_x, gap_y, spare=x)
+        square = sqnorm(np, s)
+        if self.c * square.max(initial=0.0) > (1.0 - eps) ** 2:
+            s = self.project(s)
+            square = sqnorm(np, s)
+        return s, square
 
     def expmap0(self, v: Array) -> Array:
         """Point reached from the origin along `v`.
@@ -237,7 +272,10 @@ class PoincareBall:
             ``tanh(sqrt(c) |v|) v / (sqrt(c) |v|)``, at distance ``2 |v|``.
         """
         xp, v = as_arrays(v)
-        return self.project(v * tanhc(xp, self.c * sqnorm(xp, v)))
+        t = self.c * sqnorm(xp, v)
+        x = v * tanhc(xp, t)
+        # tanh(5) is so far from 1 that no rounding takes it there
+        return x if is_numpy(t) and t.max(initial=0.0) < 25.0 else self.project(x)
 
     def logmap0(self, x: Array) -> Array:
         """Tangent vector at the origin that points to `x`: the inverse of `expmap0`.

@@ -19,11 +19,17 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from skhyper._utils._params import Interval, StrOptions, check_params
-from skhyper._utils._weights import check_sample_weight, distinct_rows
+from skhyper._utils._rows import Rows, gather
+from skhyper._utils._weights import (
+    check_sample_weight,
+    distinct_rows,
+    weight_unit,
+)
 from skhyper.base import check_X
 from skhyper.manifolds import PoincareBall
 from skhyper.quantizers._chart import GEOMETRIES, Chart, resolve_curvature
 from skhyper.quantizers._lloyd import Cloud, kmeans
+from skhyper.quantizers._online import absorb, check_unchanged, masses, pad_codes
 
 
 class HyperbolicKMeans(
@@ -66,12 +72,13 @@ class HyperbolicKMeans(
     cluster_centers_ : float64 array of shape (n_clusters, n_features)
         The centers, in the geometry of the input.
     labels_ : int64 array of shape (n_samples,)
-        The cluster of each training row.
+        The cluster of each training row: of those of the last chunk after
+        `partial_fit`.
     inertia_ : float
-        Weighted sum of ``|x - c|^2 / (A_x A_c)`` over rows and their centers, which is
-        ``(cosh(sqrt(c) d) - 1) / (2 c)``.
+        Weighted sum of ``|x - c|^2 / (A_x A_c)`` over these rows and their centers,
+        which is ``(cosh(sqrt(c) d) - 1) / (2 c)``.
     n_iter_ : int
-        Iterations of the best run.
+        Iterations of the best run of k-means.
     curvature_ : float
         The curvature used.
     n_features_in_ : int
@@ -114,6 +121,9 @@ class HyperbolicKMeans(
         "input_geometry": [StrOptions(GEOMETRIES)],
         "random_state": ["random_state"],
     }
+
+    # what `_online` calls the masses of the centers
+    _mass: NDArray[np.float64]
 
     def __init__(
         self,
@@ -161,21 +171,9 @@ class HyperbolicKMeans(
         check_params(self)
         X = check_X(self, X, reset=True)
         weight = check_sample_weight(sample_weight, X)
-        curvature = resolve_curvature(self.curvature, X, weight, self.input_geometry)
-        chart = Chart(PoincareBall(curvature), self.input_geometry)
-        Z = chart.points(X)
-        chart.warn_if_saturated(Z)
-        distinct, total = distinct_rows(X, weight)
-        result = kmeans(
-            Cloud(chart.manifold, Z[distinct], total),
-            self.n_clusters,
-            rng=check_random_state(self.random_state),
-            init=self._init_centers(X, chart),
-            n_init=self.n_init,
-            max_iter=self.max_iter,
-            tol=self.tol,
-        )
-        n_found = len(np.unique(result.labels))
+        unit = weight_unit(sample_weight, weight)
+        Z = self._learn(X, weight, unit)
+        n_found = np.count_nonzero(self._mass)
         if n_found < self.n_clusters:
             warnings.warn(
                 f"n_clusters={self.n_clusters}, but only {n_found} clusters were "
@@ -184,12 +182,122 @@ class HyperbolicKMeans(
                 ConvergenceWarning,
                 stacklevel=2,
             )
-        self.curvature_ = curvature
-        self.cluster_centers_ = chart.features(result.centers)
         self.labels_ = self._nearest(Z)
-        self.inertia_ = result.inertia * _unit(sample_weight, weight)
-        self.n_iter_ = result.n_iter
         return self
+
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        y: None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Take in a chunk of rows, in one pass.
+
+        The first rows start the centers as `fit` does, as soon as there are as many
+        distinct ones as clusters; until then they wait, and the estimator counts as not
+        fitted. From then on, as after `fit`, each center moves to the centroid of all
+        rows that it ever was the nearest to: nothing is forgotten. A center that gets
+        no row of the chunk moves onto a costly one, where that lowers the objective
+        over all rows so far.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            A chunk of the data.
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, on the same scale in all chunks.
+
+        Returns
+        -------
+        self : HyperbolicKMeans
+            The estimator. ``labels_`` and ``inertia_`` are those of the chunk.
+
+        Raises
+        ------
+        ValueError
+            If `X` has another width than before, or if `n_clusters` or `curvature` were
+            set to other values than the fitted ones.
+
+        Examples
+        --------
+        >>> from skhyper.datasets import load_naics
+        >>> from skhyper.quantizers import HyperbolicKMeans
+        >>> X = load_naics().data
+        >>> kmeans = HyperbolicKMeans(n_clusters=8, random_state=0)
+        >>> for start in range(0, len(X), 200):
+        ...     kmeans = kmeans.partial_fit(X[start : start + 200])
+        >>> kmeans.predict(X).shape
+        (1012,)
+        """
+        check_params(self)
+        known, waiting = self.__sklearn_is_fitted__(), getattr(self, "_waiting", None)
+        X = check_X(self, X, reset=not known and waiting is None)
+        weight = check_sample_weight(sample_weight, X)
+        unit = weight_unit(sample_weight, weight)
+        rows = gather(waiting, X, weight * unit)
+        if known:
+            self._check_unchanged()
+            self._absorb(rows)
+        elif len(rows.X) < self.n_clusters:
+            self._new_chart(X, weight).points(X)  # bad points must not wait
+            self._waiting = rows._asdict()
+            return self
+        else:
+            self._start(rows)
+        self.labels_, cost = self._cloud(X, weight).assign(self._centers())
+        self.inertia_ = float(cost.sum()) * unit
+        return self
+
+    def _learn(
+        self, X: NDArray[Any], weight: NDArray[np.float64], unit: float
+    ) -> NDArray[np.float64]:
+        """Find the centers of rows, and return the points."""
+        chart = self._new_chart(X, weight)
+        Z = chart.points(X)
+        chart.warn_if_saturated(Z)
+        distinct, total = distinct_rows(X, weight)
+        cloud = Cloud(chart.manifold, Z[distinct], total)
+        result = kmeans(
+            cloud,
+            self.n_clusters,
+            rng=check_random_state(self.random_state),
+            init=self._init_centers(X, chart),
+            n_init=self.n_init,
+            max_iter=self.max_iter,
+            tol=self.tol,
+        )
+        self.curvature_ = chart.manifold.c
+        self.cluster_centers_ = chart.features(result.centers)
+        self.inertia_ = result.inertia * unit
+        self.n_iter_ = result.n_iter
+        n_found = len(result.centers)
+        self._mass = unit * masses(cloud, result.labels, result.cost, n_found)
+        self.__dict__.pop("_waiting", None)
+        return Z
+
+    def _start(self, rows: Rows) -> None:
+        """Start from the first rows, with as many centers as were asked for."""
+        weight = check_sample_weight(rows.weight, rows.X)
+        self._learn(rows.X, weight, weight_unit(rows.weight, weight))
+        n_missing = self.n_clusters - len(self._mass)
+        self.cluster_centers_ = pad_codes(self.cluster_centers_, self.n_clusters)
+        self._mass = np.pad(self._mass, (0, n_missing))
+
+    def _check_unchanged(self) -> None:
+        """Raise a ValueError if the centers are not those asked for."""
+        n_fitted = len(self.cluster_centers_)
+        check_unchanged("n_clusters", self.n_clusters, n_fitted)
+        if self.curvature != "auto":
+            check_unchanged("curvature", self.curvature, self.curvature_)
+
+    def _absorb(self, rows: Rows) -> None:
+        """Move the centers towards the rows of a chunk."""
+        cloud, centers = self._cloud(*rows), self._centers()
+        labels, _ = cloud.assign(centers)
+        codes, self._mass, _ = absorb(cloud, labels, centers, self._mass)
+        self.cluster_centers_ = self._chart().features(codes)
 
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:
         """Return the nearest center of each row.
@@ -253,15 +361,21 @@ class HyperbolicKMeans(
         check_is_fitted(self)
         X = check_X(self, X, reset=False)
         weight = check_sample_weight(sample_weight, X)
-        cloud = Cloud(self._chart().manifold, self._chart().points(X), weight)
-        _, cost = cloud.assign(self._centers())
-        return -float(cost.sum()) * _unit(sample_weight, weight)
+        _, cost = self._cloud(X, weight).assign(self._centers())
+        return -float(cost.sum()) * weight_unit(sample_weight, weight)
+
+    def _new_chart(self, X: NDArray[Any], weight: NDArray[np.float64]) -> Chart:
+        curvature = resolve_curvature(self.curvature, X, weight, self.input_geometry)
+        return Chart(PoincareBall(curvature), self.input_geometry)
 
     def _chart(self) -> Chart:
         return Chart(PoincareBall(self.curvature_), self.input_geometry)
 
     def _centers(self) -> NDArray[np.float64]:
         return self._chart().points(self.cluster_centers_)
+
+    def _cloud(self, X: NDArray[Any], weight: NDArray[np.float64]) -> Cloud:
+        return Cloud(self._chart().manifold, self._chart().points(X), weight)
 
     def _nearest(self, Z: NDArray[np.float64]) -> NDArray[np.int64]:
         return np.asarray(self._chart().manifold.nearest(Z, self._centers()))
@@ -283,15 +397,12 @@ class HyperbolicKMeans(
     def _n_features_out(self) -> int:
         return len(self.cluster_centers_)
 
+    def __sklearn_is_fitted__(self) -> bool:
+        """Whether there are centers: chunks may wait for more without any."""
+        return hasattr(self, "cluster_centers_")
+
     def __sklearn_tags__(self) -> Tags:
         """Return scikit-learn's tags: distances keep the dtype of the input."""
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-
-def _unit(sample_weight: ArrayLike | None, weight: NDArray[np.float64]) -> float:
-    """Return what `check_sample_weight` divided the user's weights by."""
-    if sample_weight is None:
-        return 1.0
-    return float(np.sum(np.asarray(sample_weight)) / weight.sum())

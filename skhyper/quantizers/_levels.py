@@ -1,4 +1,4 @@
-"""Fit one codebook a level: k-means of what the levels before leave over."""
+"""One codebook a level: k-means of what the levels before leave over."""
 
 from __future__ import annotations
 
@@ -11,8 +11,17 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skhyper.manifolds._residual import RESIDUAL_RULES
 from skhyper.quantizers._lloyd import Cloud, kmeans
+from skhyper.quantizers._online import absorb, masses
+from skhyper.quantizers._stack import ResidualStack
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+# Rows a code after which a chunk counts for half of what it did. Residuals are taken
+# from codes that move, so that old ones mislead. After ten passes over eight data sets
+# in chunks of 3 to 8 rows a code, the error of three levels was above that of `fit` by
+# 8 % where nothing was forgotten, by 5 % with 50, and by 11 % with 10 (medians).
+HALF_LIFE = 50.0
 
 
 class Levels(NamedTuple):
@@ -37,6 +46,12 @@ def fit_levels(
     """Return the codebooks of a greedy residual quantizer for weighted points.
 
     A codebook is smaller than asked for where there are fewer distinct residuals.
+
+    The residuals are those of the greedy path, however wide the beam that will encode.
+    Those that the best prefixes of a beam of 5 leave did not help three levels: the
+    error of the whole code changed by -0.6 to +0.8 % on average over four seeds (NAICS,
+    a tree, a normal cloud), and by -3 to +5 % in single fits. With eight levels it fell
+    by 1 to 2 %. `refit_codebooks` gains far more.
     """
     rule = RESIDUAL_RULES[residual]
     codebooks, n_iter, rest = [], 0, Z
@@ -53,6 +68,45 @@ def fit_levels(
         n_iter = max(n_iter, result.n_iter)
         rest = rule.subtract(manifold, rest, result.centers[result.labels])
     return Levels(codebooks, n_iter)
+
+
+def level_masses(
+    stack: ResidualStack, Z: FloatArray, weight: FloatArray, codes: IntArray
+) -> list[FloatArray]:
+    """Return the masses of all codes, for points that have `codes`."""
+    found, rest = [], Z
+    for level, codebook in enumerate(stack.codebooks):
+        cloud, column = Cloud(stack.manifold, rest, weight), codes[:, level]
+        cost = cloud.cost(column, codebook)
+        found.append(masses(cloud, column, cost, len(codebook)))
+        rest = stack.subtract(rest, level, column)
+    return found
+
+
+def absorb_levels(
+    stack: ResidualStack,
+    known: list[FloatArray],
+    Z: FloatArray,
+    weight: FloatArray,
+    *,
+    beam_size: int,
+    n_rows: int,
+) -> tuple[list[FloatArray], list[FloatArray]]:
+    """Return the codebooks and their masses, `known` so far, after `n_rows` rows.
+
+    The rows are encoded once. Then each level takes in what they leave over from the
+    codes before it, which have moved already, while what it knew fades.
+    """
+    codes, rest = stack.encode(Z, beam_size), Z
+    codebooks, grown = [], []
+    for column, codebook, mass in zip(codes.T, stack.codebooks, known, strict=True):
+        fade = 0.5 ** (n_rows / (HALF_LIFE * len(codebook)))
+        cloud = Cloud(stack.manifold, rest, weight)
+        level = absorb(cloud, column, codebook, fade * mass)
+        codebooks.append(level.codes)
+        grown.append(level.mass)
+        rest = stack.rule.subtract(stack.manifold, rest, level.codes[level.labels])
+    return codebooks, grown
 
 
 def warn_if_short(codebook_size: Any, sizes: list[int], fitted: list[int]) -> None:

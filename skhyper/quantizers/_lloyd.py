@@ -8,6 +8,7 @@ algorithm are exact and the objective can only fall.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from scipy.sparse import csc_array
 
 from skhyper._utils._blocks import for_each_block
 from skhyper.manifolds._nearest import BLOCK_ROWS, CodeScores
+from skhyper.manifolds._ops import sqnorm
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -30,6 +32,7 @@ class KMeansResult(NamedTuple):
 
     centers: FloatArray
     labels: IntArray
+    cost: FloatArray
     inertia: float
     n_iter: int
 
@@ -44,22 +47,25 @@ class Cloud:
     Z : float64 array of shape (n_points, n_features)
         The points.
     weight : float64 array of shape (n_points,)
-        Their weights, all above 0.
+        Their weights, at least 0.
     """
 
     def __init__(self, manifold: Any, Z: FloatArray, weight: FloatArray) -> None:
         self.manifold, self.Z, self.weight = manifold, Z, weight
         self.gap = np.asarray(manifold.gap(Z))[:, 0]
-        # w x / A and w (1/A - 1/2): the halves of the Lorentz vectors
-        share = weight / self.gap
-        self.lift = np.column_stack([share[:, None] * Z, share - 0.5 * weight])
 
     def __len__(self) -> int:
         return len(self.Z)
 
+    @cached_property
+    def lift(self) -> FloatArray:
+        """Halves of the weighted Lorentz vectors: ``w x / A`` and ``w (1/A - 1/2)``."""
+        share = self.weight / self.gap
+        return np.column_stack([share[:, None] * self.Z, share - 0.5 * self.weight])
+
     def mean_variance(self) -> float:
         """Return the mean over features of the variance about the centroid."""
-        center = self.manifold.midpoint(self.Z, self.weight)
+        center = self.centroids(np.zeros(len(self), dtype=np.int64), self.Z[:1])
         chord = self.manifold.sq_chord(self.Z, center)
         return float(np.average(chord, weights=self.weight)) / self.Z.shape[1]
 
@@ -73,10 +79,16 @@ class Cloud:
         def work(block: slice) -> None:
             Z = self.Z[block]
             labels[block] = nearest = scores.nearest(Z)
-            cost[block] = scores.exact(Z, nearest)
+            difference = centers.take(nearest, axis=0)
+            difference -= Z
+            cost[block] = sqnorm(np, difference)[:, 0] / gap.take(nearest)
 
         for_each_block(work, len(self), BLOCK_ROWS)
         return labels, cost * (self.weight / self.gap)
+
+    def cost(self, labels: IntArray, centers: FloatArray) -> FloatArray:
+        """Return what each point adds to the objective, given its center."""
+        return self.weight * self.manifold.sq_chord(self.Z, centers[labels])
 
     def centroids(self, labels: IntArray, centers: FloatArray) -> FloatArray:
         """Return the centroid of each cluster, or its center if it has no points."""
@@ -182,7 +194,7 @@ def lloyd(
     of a feature, as in scikit-learn. A step that would raise the objective, which only
     rounding can bring about, is not taken.
     """
-    threshold = tol * cloud.mean_variance()
+    threshold = tol * cloud.mean_variance() if tol else 0.0
     labels, cost = cloud.assign(centers)
     inertia, n_iter = float(cost.sum()), 0
     while n_iter < max_iter:
@@ -197,7 +209,7 @@ def lloyd(
         inertia = moved_inertia
         if shift <= threshold:
             break
-    return KMeansResult(centers, labels, inertia, n_iter)
+    return KMeansResult(centers, labels, cost, inertia, n_iter)
 
 
 def _update(
@@ -205,13 +217,26 @@ def _update(
 ) -> FloatArray:
     """Return the centroids; clusters left empty move to the costliest points.
 
-    A relocated point leaves the cluster that it cost so much. Where no point costs
-    anything, an empty cluster stays where it is.
+    Where no point costs anything, an empty cluster stays where it is.
     """
     empty = np.flatnonzero(np.bincount(labels, minlength=len(centers)) == 0)
     if empty.size:
-        costliest = np.argsort(-cost, kind="stable")[: empty.size]
-        costliest = costliest[cost[costliest] > 0]
-        labels = labels.copy()
-        labels[costliest] = empty[: costliest.size]
+        labels, _ = relocate(labels, cost, empty, np.zeros(empty.size))
     return cloud.centroids(labels, centers)
+
+
+def relocate(
+    labels: IntArray, cost: FloatArray, idle: IntArray, loss: FloatArray
+) -> tuple[IntArray, IntArray]:
+    """Return `labels` with idle codes put onto the costliest points, and which moved.
+
+    The code whose absence costs the least goes to the costliest point, and so on, while
+    the point costs more than the absence. The point leaves the code it cost so much.
+    """
+    cheapest = np.argsort(loss, kind="stable")[: len(cost)]
+    costliest = np.argsort(-cost, kind="stable")[: len(cheapest)]
+    worth = cost[costliest] > loss[cheapest]
+    moved = cheapest[worth]
+    labels = labels.copy()
+    labels[costliest[worth]] = idle[moved]
+    return labels, moved

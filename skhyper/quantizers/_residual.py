@@ -1,132 +1,22 @@
-"""Residual quantization: k-means at every level on what the level before left over."""
+"""Residual quantization in flat space and on the ball."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Sequence
-from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from numbers import Real
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import check_random_state
+from numpy.typing import NDArray
 
-from skhyper._utils._codes import resolve_sizes
-from skhyper._utils._params import Interval, StrOptions, check_params
-from skhyper._utils._weights import check_sample_weight, distinct_rows
-from skhyper.base import BaseCoder, check_X
+from skhyper._utils._params import Interval, StrOptions
 from skhyper.manifolds import Euclidean, PoincareBall
+from skhyper.quantizers._base import BaseResidualQuantizer
 from skhyper.quantizers._chart import GEOMETRIES, Chart, resolve_curvature
-from skhyper.quantizers._levels import fit_levels, warn_if_short
-from skhyper.quantizers._refit import refit_codebooks
-from skhyper.quantizers._stack import ResidualStack
+from skhyper.quantizers._online import check_unchanged
 
 
-class _BaseResidualQuantizer(BaseCoder):
-    """Fit, encode and decode over a `Chart`; the subclass names the space."""
-
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "n_levels": [Interval(Integral, 1, None, closed="left")],
-        "codebook_size": [Interval(Integral, 1, None, closed="left"), "array-like"],
-        "n_init": [Interval(Integral, 1, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "beam_size": [Interval(Integral, 1, None, closed="left")],
-        "refit": ["boolean"],
-        "random_state": ["random_state"],
-    }
-
-    n_levels: int
-    codebook_size: int | Sequence[int]
-    n_init: int
-    max_iter: int
-    tol: float
-    beam_size: int
-    refit: bool
-    random_state: Any
-
-    @abstractmethod
-    def _settle(
-        self, X: NDArray[Any], weight: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """Set what `_chart` needs beyond the parameters, and return the points."""
-
-    @abstractmethod
-    def _chart(self) -> Chart:
-        """Return the map between features and points."""
-
-    def _residual_rule(self) -> str:
-        return "exact"
-
-    def fit(
-        self,
-        X: ArrayLike,
-        y: None = None,
-        sample_weight: ArrayLike | None = None,
-    ) -> Self:
-        """Learn one codebook a level.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            The data.
-        y : None
-            Ignored.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows; a row of weight 0 counts as absent.
-
-        Returns
-        -------
-        self : object
-            The fitted estimator.
-        """
-        check_params(self)
-        sizes = resolve_sizes(self.codebook_size, self.n_levels)
-        X = check_X(self, X, reset=True)
-        weight = check_sample_weight(sample_weight, X)
-        Z = self._settle(X, weight)
-        self._chart().warn_if_saturated(Z)
-        distinct, total = distinct_rows(X, weight)
-        self.codebooks_, self.n_iter_ = fit_levels(
-            self._manifold(),
-            Z[distinct],
-            total,
-            sizes,
-            residual=self._residual_rule(),
-            rng=check_random_state(self.random_state),
-            n_init=self.n_init,
-            max_iter=self.max_iter,
-            tol=self.tol,
-        )
-        if self.refit:
-            self.codebooks_ = refit_codebooks(
-                self._stack(), Z[distinct], total, self.beam_size
-            )
-        warn_if_short(self.codebook_size, sizes, self._sizes())
-        self._dtype = X.dtype
-        self._describe(self._stack().encode(Z, self.beam_size), weight)
-        return self
-
-    def _manifold(self) -> Euclidean | PoincareBall:
-        return self._chart().manifold
-
-    def _stack(self) -> ResidualStack:
-        return ResidualStack(self._manifold(), self.codebooks_, self._residual_rule())
-
-    def _points(self, X: NDArray[Any]) -> NDArray[np.float64]:
-        return self._chart().points(X)
-
-    def _encode(self, X: NDArray[Any]) -> NDArray[np.int64]:
-        return self._stack().encode(X, self.beam_size, self._points)
-
-    def _decode(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
-        return self._chart().features(self._prefix_points(codes))
-
-    def _sq_error(self, X: NDArray[Any], X_hat: NDArray[Any]) -> NDArray[np.float64]:
-        return self._chart().sq_error(X, X_hat)
-
-
-class ResidualQuantizer(_BaseResidualQuantizer):
+class ResidualQuantizer(BaseResidualQuantizer):
     """Residual quantization in flat space.
 
     Each level is a k-means of the residuals that the levels before it leave, so that
@@ -146,9 +36,9 @@ class ResidualQuantizer(_BaseResidualQuantizer):
         A run ends when the summed squared shift of the centers is below `tol` times
         the mean variance of a feature.
     beam_size : int, default=1
-        Prefixes kept while encoding. 1 takes the nearest code at every level; more
-        lowers the error of the whole code, never raises it, and costs time in
-        proportion.
+        Prefixes kept while encoding, no more than the largest codebook has codes. 1
+        takes the nearest code at every level; more lowers the error of the whole code,
+        never raises it, and costs time in proportion.
     refit : bool, default=False
         Re-solve all the codebooks together, given the codes, on the summed error of
         all prefixes, and encode again, while that lowers it.
@@ -160,9 +50,10 @@ class ResidualQuantizer(_BaseResidualQuantizer):
     codebooks_ : list of float64 arrays (codebook_size, n_features)
         The codes of each level.
     labels_ : int64 array of shape (n_samples,)
-        The first token of each training row.
+        The first token of each training row: of those of the last chunk after
+        `partial_fit`.
     codebook_usage_ : array of shape (n_levels,)
-        Share of each codebook that the training rows use.
+        Share of each codebook that these rows use.
     n_iter_ : int
         Iterations of k-means, of the level that took most.
     n_features_in_ : int
@@ -213,16 +104,14 @@ class ResidualQuantizer(_BaseResidualQuantizer):
         self.refit = refit
         self.random_state = random_state
 
-    def _settle(
-        self, X: NDArray[Any], weight: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        return self._points(X)
+    def _new_chart(self, X: NDArray[Any], weight: NDArray[np.float64]) -> Chart:
+        return Chart(Euclidean())
 
     def _chart(self) -> Chart:
         return Chart(Euclidean())
 
 
-class HyperbolicResidualQuantizer(_BaseResidualQuantizer):
+class HyperbolicResidualQuantizer(BaseResidualQuantizer):
     """Residual quantization in the Poincare ball.
 
     The rows become points of the ball, each level is a hyperbolic k-means of the
@@ -245,9 +134,9 @@ class HyperbolicResidualQuantizer(_BaseResidualQuantizer):
         A run ends when the summed squared shift of the centers is below `tol` times
         the mean variance of a feature.
     beam_size : int, default=1
-        Prefixes kept while encoding. 1 takes the nearest code at every level; more
-        lowers the error of the whole code, never raises it, and costs time in
-        proportion.
+        Prefixes kept while encoding, no more than the largest codebook has codes. 1
+        takes the nearest code at every level; more lowers the error of the whole code,
+        never raises it, and costs time in proportion.
     refit : bool, default=False
         Re-solve all the codebooks together, given the codes, on the summed error of
         all prefixes. Only with ``residual="tangent"``, where levels add up.
@@ -270,9 +159,10 @@ class HyperbolicResidualQuantizer(_BaseResidualQuantizer):
     codebooks_ : list of float64 arrays (codebook_size, n_dimensions)
         The codes of each level, in ball coordinates.
     labels_ : int64 array of shape (n_samples,)
-        The first token of each training row.
+        The first token of each training row: of those of the last chunk after
+        `partial_fit`.
     codebook_usage_ : array of shape (n_levels,)
-        Share of each codebook that the training rows use.
+        Share of each codebook that these rows use.
     curvature_ : float
         The curvature used.
     n_iter_ : int
@@ -306,7 +196,7 @@ class HyperbolicResidualQuantizer(_BaseResidualQuantizer):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **_BaseResidualQuantizer._parameter_constraints,
+        **BaseResidualQuantizer._parameter_constraints,
         "curvature": [
             Interval(Real, 0, np.inf, closed="neither"),
             StrOptions({"auto"}),
@@ -342,22 +232,25 @@ class HyperbolicResidualQuantizer(_BaseResidualQuantizer):
         self.input_geometry = input_geometry
         self.random_state = random_state
 
-    def _settle(
-        self, X: NDArray[Any], weight: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
+    def _new_chart(self, X: NDArray[Any], weight: NDArray[np.float64]) -> Chart:
         if self.refit and self.residual != "tangent":
             raise ValueError(
                 f"refit=True needs levels that add up, and residual={self.residual!r} "
                 "composes them on the ball; use residual='tangent' or refit=False."
             )
         curvature = resolve_curvature(self.curvature, X, weight, self.input_geometry)
-        # bad points must not leave a new curvature beside old codebooks
-        Z = Chart(PoincareBall(curvature), self.input_geometry).points(X)
-        self.curvature_ = curvature
-        return Z
+        return Chart(PoincareBall(curvature), self.input_geometry)
+
+    def _keep_chart(self, chart: Chart) -> None:
+        self.curvature_ = chart.manifold.c
 
     def _chart(self) -> Chart:
         return Chart(PoincareBall(self.curvature_), self.input_geometry)
 
     def _residual_rule(self) -> str:
         return self.residual
+
+    def _check_unchanged(self, sizes: list[int]) -> None:
+        super()._check_unchanged(sizes)
+        if self.curvature != "auto":
+            check_unchanged("curvature", self.curvature, self.curvature_)

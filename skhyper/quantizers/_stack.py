@@ -10,10 +10,14 @@ from numpy.typing import NDArray
 
 from skhyper._utils._blocks import for_each_block
 from skhyper.manifolds._nearest import BLOCK_ROWS, CodeScores
+from skhyper.manifolds._ops import sqnorm
 from skhyper.manifolds._residual import RESIDUAL_RULES
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+
+# the most numbers in one array of a block: 2 MB
+BLOCK_NUMBERS = 2**18
 
 
 class ResidualStack:
@@ -39,6 +43,7 @@ class ResidualStack:
         self._scores = [
             CodeScores(codes, manifold.gap(codes)[:, 0]) for codes in self.codebooks
         ]
+        self._opposite = [-codes for codes in self.codebooks]
 
     def with_codebooks(self, codebooks: Sequence[FloatArray]) -> ResidualStack:
         """Return a stack of the same kind over other codebooks."""
@@ -59,13 +64,13 @@ class ResidualStack:
         codes = np.empty((len(X), len(self.codebooks)), dtype=np.int64)
 
         def work(block: slice) -> None:
-            Z = to_points(X[block])
+            Z = np.asarray(to_points(X[block]), dtype=np.float64)
             found = self._greedy(Z)
             if beam_size > 1:
                 found = self._better(Z, found, self._beam(Z, beam_size))
             codes[block] = found
 
-        for_each_block(work, len(X), max(1, BLOCK_ROWS // beam_size))
+        for_each_block(work, len(X), self._block_rows(beam_size))
         return codes
 
     def decode(self, codes: IntArray) -> FloatArray:
@@ -85,12 +90,43 @@ class ResidualStack:
 
     def _greedy(self, Z: FloatArray) -> IntArray:
         codes = np.empty((len(Z), len(self.codebooks)), dtype=np.int64)
-        residual = Z
+        rest, square, room = Z, sqnorm(np, Z), np.empty_like(Z)
         for level, scores in enumerate(self._scores):
-            codes[:, level] = scores.nearest(residual)
-            if level + 1 < len(self._scores):
-                residual = self.subtract(residual, level, codes[:, level])
+            codes[:, level] = column = scores.nearest(rest, square[:, 0])
+            if level + 1 < len(self.codebooks):
+                rest, square = self._step(rest, square, level, column, room)
         return codes
+
+    def _step(
+        self,
+        rest: FloatArray,
+        square: FloatArray,
+        level: int,
+        column: IntArray,
+        room: FloatArray,
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return what `subtract` does, and its squared lengths, given those of `rest`.
+
+        Overwrites `room`, and `rest` too, but on the first level: there it is the
+        caller's.
+        """
+        if self.residual != "exact":
+            rest = self.subtract(rest, level, column)
+            return rest, sqnorm(np, rest)
+        opposite = self._opposite[level].take(column, axis=0, out=room, mode="clip")
+        gap = self._scores[level].gap.take(column)[:, None]
+        out = rest if level > 0 else None
+        following: tuple[FloatArray, FloatArray] = self.manifold._add_known(
+            opposite, rest, gap, square, out
+        )
+        return following
+
+    def _block_rows(self, beam_size: int) -> int:
+        """Return how many rows to encode at once, so that no array grows large."""
+        n_codes = max(len(codes) for codes in self.codebooks)
+        widest = max(self.codebooks[0].shape[1], n_codes if beam_size > 1 else 1)
+        prefixes = min(BLOCK_ROWS, BLOCK_NUMBERS // widest)
+        return max(1, prefixes // beam_size)
 
     def _better(self, Z: FloatArray, one: IntArray, other: IntArray) -> IntArray:
         error_one = self.manifold.sq_chord(self.decode(one), Z)

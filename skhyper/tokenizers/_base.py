@@ -1,17 +1,15 @@
-"""What the tokenizers share: scale, train, keep NumPy weights, encode and decode."""
+"""What the tokenizers share of training: whole, in chunks, or going on."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import Any, ClassVar, NamedTuple, Self
-from weakref import WeakKeyDictionary
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from skhyper._utils._callbacks import (
     CallbackSupportMixin,
@@ -20,10 +18,11 @@ from skhyper._utils._callbacks import (
 )
 from skhyper._utils._codes import check_beam_size, resolve_sizes, warn_if_collapsed
 from skhyper._utils._params import Interval, StrOptions, check_params
-from skhyper._utils._weights import check_sample_weight, distinct_rows
-from skhyper.base import BaseCoder, check_X
+from skhyper._utils._rows import Rows, gather
+from skhyper._utils._weights import check_sample_weight
+from skhyper.base import check_X
 from skhyper.quantizers._levels import fit_levels, warn_if_short
-from skhyper.quantizers._stack import ResidualStack
+from skhyper.tokenizers._network import NetworkCoder, apply_half
 from skhyper.tokenizers._scale import Scale
 
 FloatArray = NDArray[np.float64]
@@ -35,20 +34,9 @@ PRETRAINING = 0.1
 # k-means of the start looks at no more rows than these
 KMEANS_ROWS = 50_000
 
-# Networks of fitted tokenizers, outside their __dict__: pickles and copies hold NumPy
-# arrays only, and build the network again when they first need it.
-_networks: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
-
-class Rows(NamedTuple):
-    """Distinct rows, and their weights of mean 1."""
-
-    X: NDArray[Any]
-    weight: FloatArray
-
-
-class BaseRQTokenizer(CallbackSupportMixin, BaseCoder):
-    """Autoencoder with a residual stack at its bottleneck.
+class BaseRQTokenizer(CallbackSupportMixin, NetworkCoder):
+    """Train an autoencoder with a residual stack at its bottleneck.
 
     The subclass names the manifold and the parts of the stack.
     """
@@ -159,7 +147,8 @@ class BaseRQTokenizer(CallbackSupportMixin, BaseCoder):
         seen, X = X, check_X(self, X, reset=not again)
         weight = check_sample_weight(sample_weight, X)
         seed = self._draw_seed()
-        rows = _distinct(X, weight)
+        # no copy of a training row may decide when to stop
+        rows = gather(None, X, weight).normalised()
         scale = self._scale() if again else Scale.of(*rows)
         train, held_out = self._split(rows, self._validation_rows(X_val, scale), seed)
 
@@ -233,12 +222,12 @@ class BaseRQTokenizer(CallbackSupportMixin, BaseCoder):
             )
         X = check_X(self, X, reset=not hasattr(self, "n_features_in_"))
         weight = check_sample_weight(sample_weight, X)
-        rows, known = _distinct(X, weight), hasattr(self, "codebooks_")
-        if not known:
-            rows = self._with_waiting(rows)
-            if len(rows.X) < max(sizes):
-                self._waiting = rows._asdict()
-                return self
+        known = hasattr(self, "codebooks_")
+        rows = gather(getattr(self, "_waiting", None), X, weight)
+        if not known and len(rows.X) < max(sizes):
+            self._waiting = rows._asdict()
+            return self
+        rows = rows.normalised()
 
         online = getattr(self, "_online", None) or {
             "seed": self._draw_seed(),
@@ -270,42 +259,6 @@ class BaseRQTokenizer(CallbackSupportMixin, BaseCoder):
         self._warn(sizes)
         return self
 
-    def embed(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the latents before quantization.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            The data.
-
-        Returns
-        -------
-        latents : array of shape (n_samples, latent_dim)
-            Tangent coordinates at the origin, in the dtype seen in `fit`.
-        """
-        check_is_fitted(self)
-        return self._embed(check_X(self, X, reset=False)).astype(
-            self._dtype, copy=False
-        )
-
-    def quantize(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the latents after quantization.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            The data.
-
-        Returns
-        -------
-        latents : array of shape (n_samples, latent_dim)
-            Tangent coordinates at the origin, in the dtype seen in `fit`.
-        """
-        check_is_fitted(self)
-        points = self._prefix_points(self._encode(check_X(self, X, reset=False)))
-        latents = np.asarray(self._manifold().logmap0(points))
-        return latents.astype(self._dtype, copy=False)
-
     def _check_parameters(self) -> list[int]:
         """Check all parameters that need no data, and return the codebooks' sizes."""
         check_params(self)
@@ -313,16 +266,6 @@ class BaseRQTokenizer(CallbackSupportMixin, BaseCoder):
         check_beam_size(self.beam_size, sizes)
         self._widths()
         return sizes
-
-    def _widths(self) -> list[int]:
-        """Return the widths of the hidden layers, checked."""
-        given = self.hidden_layer_sizes
-        widths = list(given) if isinstance(given, Iterable) else [given]
-        if not all(isinstance(n, Integral) and n >= 1 for n in widths):
-            raise ValueError(
-                f"hidden_layer_sizes={given!r} must hold integers of at least 1."
-            )
-        return [int(n) for n in widths]
 
     def _draw_seed(self) -> int:
         rng = check_random_state(self.random_state)
@@ -355,17 +298,8 @@ class BaseRQTokenizer(CallbackSupportMixin, BaseCoder):
                 "early_stopping=False."
             )
         order = np.random.RandomState(seed).permutation(n_samples)
-        parts = np.sort(order[n_validation:]), np.sort(order[:n_validation])
-        train, held_out = (Rows(rows.X[part], rows.weight[part]) for part in parts)
-        return train, held_out
-
-    def _with_waiting(self, rows: Rows) -> Rows:
-        """Return `rows` joined with those of earlier chunks that were too few."""
-        waiting = self.__dict__.pop("_waiting", None)
-        if waiting is None:
-            return rows
-        X = np.concatenate([waiting["X"], rows.X])
-        return _distinct(X, np.concatenate([waiting["weight"], rows.weight]))
+        train, held_out = np.sort(order[n_validation:]), np.sort(order[:n_validation])
+        return rows.take(train), rows.take(held_out)
 
     def _trainer(
         self,
@@ -398,15 +332,14 @@ class BaseRQTokenizer(CallbackSupportMixin, BaseCoder):
         self, model: Any, scale: Scale, rows: Rows, sizes: list[int], seed: int
     ) -> list[FloatArray]:
         """Return codebooks, as tangent vectors, from k-means of the present latents."""
-        rng, (X, weight) = np.random.RandomState(seed), rows
-        if len(X) > KMEANS_ROWS:
-            drawn = rng.choice(len(X), KMEANS_ROWS, replace=False)
-            X, weight = X[drawn], weight[drawn]
-        latents = _apply(model, model.embed, scale.apply(X)).astype(np.float64)
+        rng = np.random.RandomState(seed)
+        if len(rows.X) > KMEANS_ROWS:
+            rows = rows.take(rng.choice(len(rows.X), KMEANS_ROWS, replace=False))
+        latents = apply_half(model, model.embed, scale.apply(rows.X)).astype(np.float64)
         levels = fit_levels(
             model.manifold,
             np.asarray(model.manifold.expmap0(latents)),
-            weight,
+            rows.weight,
             sizes,
             residual=model.parts.residual,
             rng=rng,
@@ -441,7 +374,7 @@ class BaseRQTokenizer(CallbackSupportMixin, BaseCoder):
         for name in ("_online", "_waiting"):
             self.__dict__.pop(name, None)
         self.__dict__.update(attributes)
-        _networks[self] = model
+        self._keep_network(model)
 
     def _history(self) -> Any:
         """Return the curves of what was fitted so far."""
@@ -464,24 +397,6 @@ class BaseRQTokenizer(CallbackSupportMixin, BaseCoder):
         with seeded(seed, device):
             return self._build(self._widths(), data, device, self._new_manifold())
 
-    def _build(
-        self, widths: list[int], data: np.dtype[Any], device: Any, manifold: Any
-    ) -> Any:
-        from skhyper._nn._model import Parts, ResidualAutoencoder
-        from skhyper._nn._networks import build_networks
-        from skhyper._nn._runtime import point_dtype, resolve_dtype
-
-        dtype = resolve_dtype(self.dtype, data, device)
-        shape = [self.n_features_in_, *widths, self.latent_dim]
-        return ResidualAutoencoder(
-            *build_networks(self.encoder, self.decoder, shape, manifold),
-            manifold,
-            Parts(**self._parts()),
-            latent_dim=self.latent_dim,
-            dtype=dtype,
-            point_dtype=point_dtype(device, dtype),
-        ).to(device)
-
     def _restore(self, model: Any, sizes: list[int]) -> None:
         """Bring a new network to the fitted weights and codes."""
         manifold = self._manifold()
@@ -500,67 +415,3 @@ class BaseRQTokenizer(CallbackSupportMixin, BaseCoder):
             )
         tangents = [np.asarray(manifold.logmap0(codes)) for codes in self.codebooks_]
         model.set_codebooks(tangents)
-
-    def _network(self) -> Any:
-        """Return the fitted network, rebuilt where a pickle or a file holds none."""
-        model = _networks.get(self)
-        if model is None:
-            from skhyper._nn._runtime import resolve_device
-
-            device = resolve_device(self.device)
-            widths = self._fitted_widths()
-            model = self._build(widths, self._dtype, device, self._manifold())
-            model.load_network_weights(self.weights_)
-            _networks[self] = model
-        return model
-
-    def _fitted_widths(self) -> list[int]:
-        """Return the widths of the hidden layers that were fitted."""
-        half = "decoder" if callable(self.encoder) else "encoder"
-        widths = [
-            len(array)
-            for name, array in self.weights_.items()
-            if name.startswith(half) and name.endswith("bias")
-        ][:-1]
-        return widths if half == "encoder" else widths[::-1]
-
-    def _scale(self) -> Scale:
-        return Scale(self.offset_, self.scale_)
-
-    def _embed(self, X: NDArray[Any]) -> FloatArray:
-        model = self._network()
-        latents = _apply(model, model.embed, self._scale().apply(X))
-        return latents.astype(np.float64, copy=False)
-
-    def _points(self, X: NDArray[Any]) -> FloatArray:
-        return np.asarray(self._manifold().expmap0(self._embed(X)))
-
-    def _stack(self) -> ResidualStack:
-        residual = self._parts()["residual"]
-        return ResidualStack(self._manifold(), self.codebooks_, residual)
-
-    def _encode(self, X: NDArray[Any]) -> IntArray:
-        return self._stack().encode(self._points(X), self.beam_size)
-
-    def _decode(self, codes: IntArray) -> FloatArray:
-        latents = np.asarray(self._manifold().logmap0(self._prefix_points(codes)))
-        model = self._network()
-        return self._scale().undo(_apply(model, model.decode, latents))
-
-
-def _distinct(X: NDArray[Any], weight: FloatArray) -> Rows:
-    """Return repeats as weights.
-
-    To train on a row twice is to weigh it double, and no copy of a training row
-    decides when to stop.
-    """
-    distinct, total = distinct_rows(X, weight)
-    return Rows(X[distinct], total / total.mean())
-
-
-def _apply(model: Any, half: Callable[[Any], Any], X: NDArray[Any]) -> NDArray[Any]:
-    """Return what one half of a network makes of rows."""
-    from skhyper._nn._runtime import apply_in_blocks
-
-    model.eval()
-    return apply_in_blocks(half, X, model.dtype, model.device)

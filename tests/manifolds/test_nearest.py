@@ -9,7 +9,7 @@ from scipy.spatial.distance import cdist
 
 from skhyper.manifolds import Euclidean, PoincareBall
 from skhyper.manifolds import _nearest as nearest_module
-from skhyper.manifolds._nearest import CodeScores
+from skhyper.manifolds._nearest import CodeScores, _Bounds
 
 BALL, FLAT = PoincareBall(), Euclidean()
 N_ROWS, N_CODES, N_FEATURES = 2000, 256, 32
@@ -76,6 +76,54 @@ def test_the_gap_of_float32_codes_is_taken_in_float64():
     X, codes = cluster(10.0, 0.1, "float32")
     rough = CodeScores(codes, BALL.gap(codes)[:, 0]).nearest(X.astype("float64"))
     assert np.any(rough != BALL.nearest(X, codes))
+
+
+# bounds
+
+
+def mixed(dtype, n_rows=500, n_codes=100):
+    """Rows and codes at all distances up to 12, so that gaps differ a millionfold."""
+    rng = np.random.default_rng(0)
+    u = rng.normal(size=(n_rows + n_codes, 3))
+    u *= rng.uniform(0, 6, size=(len(u), 1)) / np.linalg.norm(u, axis=1, keepdims=True)
+    return np.split(BALL.expmap0(u).astype(dtype).astype("float64"), [n_rows])
+
+
+@dtypes
+@pytest.mark.parametrize(
+    "data",
+    [
+        residuals(1.0, "float64", 500, 100),
+        residuals(1e-4, "float64", 500, 100),
+        [a[:500] for a in cluster(8.0, 0.1, "float64")],
+        mixed("float64"),
+    ],
+    ids=["bulk", "small", "cluster", "mixed"],
+)
+def test_bounds_hold_the_exact_scores(data, dtype):
+    X, codes = data
+    gap = BALL.gap(codes)[:, 0]
+    bounds = _Bounds(codes, gap, np.dtype(dtype).type)
+    square = np.sum(X * X, axis=1)
+    low = (bounds._factors(X, square) @ bounds._table).astype("float64")
+    every = np.broadcast_to(np.arange(len(codes)), low.shape)
+    high = low + bounds._reach(square[:, None], every)
+    exact = cdist(X, codes, "sqeuclidean") / gap
+    assert np.all(low <= exact)
+    assert np.all(exact <= high)
+
+
+@dtypes
+def test_codes_at_the_rim_leave_other_rows_their_proof(dtype):
+    """The reach is that of the row's own code, not of the code with the least gap."""
+    X, codes = mixed(dtype)
+    bounds = _Bounds(codes, BALL.gap(codes)[:, 0], np.float32)
+    best, unproven = bounds.nearest(X, np.sum(X * X, axis=1))
+    expected = scores(BALL, X, codes).argmin(axis=1)
+    assert len(unproven) < 0.05 * len(X)
+    proven = np.setdiff1d(np.arange(len(X)), unproven)
+    np.testing.assert_array_equal(best[proven], expected[proven])
+    np.testing.assert_array_equal(BALL.nearest(X, codes), expected)
 
 
 # ties
@@ -147,6 +195,7 @@ def test_order_and_size_of_the_batch_do_not_count(manifold, dtype, monkeypatch):
     for rows in (1, 7, 100, 4096):
         monkeypatch.setattr(nearest_module, "BLOCK_ROWS", rows)
         monkeypatch.setattr(nearest_module, "BLOCK_PAIRS", rows)
+        monkeypatch.setattr(nearest_module, "BLOCK_SCORES", 10 * rows)
         np.testing.assert_array_equal(manifold.nearest(X, codes), expected)
 
 

@@ -66,9 +66,10 @@ BAD_DATA = {
 @pytest.mark.parametrize(
     ("bad", "message"), [v for k, v in BAD_DATA.items() if k != "another width"]
 )
-def test_fit_refuses(make, bad, message):
+@pytest.mark.parametrize("method", ["fit", "partial_fit", "fit_predict"])
+def test_fit_refuses(make, method, bad, message):
     with pytest.raises(ValueError, match=message):
-        make().fit(bad)
+        getattr(make(), method)(bad)
 
 
 @every
@@ -104,7 +105,7 @@ BAD_WEIGHTS = {
 
 
 @every
-@pytest.mark.parametrize("method", ["fit", "fit_predict", "score"])
+@pytest.mark.parametrize("method", ["fit", "partial_fit", "fit_predict", "score"])
 @pytest.mark.parametrize(("weight", "message"), BAD_WEIGHTS.values(), ids=BAD_WEIGHTS)
 def test_bad_weights(make, method, weight, message):
     model = make().fit(X)
@@ -168,6 +169,15 @@ def test_bad_parameters_are_named_with_their_value(make, parameter, value):
     with pytest.raises(ValueError, match=parameter) as error:
         model.fit(X)
     assert str(value) in str(error.value)
+
+
+@coders
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_a_beam_wider_than_every_codebook(make, method):
+    message = "beam_size=5 is more than the largest codebook, 4 codes.* lower beam_size"
+    with pytest.raises(ValueError, match=message):
+        getattr(make(beam_size=5), method)(X)
+    getattr(make(beam_size=5, codebook_size=[2, 5]), method)(X)
 
 
 @pytest.mark.parametrize(

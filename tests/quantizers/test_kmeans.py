@@ -82,12 +82,12 @@ def test_crowded_points_near_the_rim_are_told_apart(radius):
 
 
 @quick
-@given(seed=SEEDS)
-def test_flat_limit_is_scikit_learns_kmeans(seed):
+@given(seed=SEEDS, c=st.sampled_from([1e-8, 1e-10, 1e-13]))
+def test_flat_limit_is_scikit_learns_kmeans(seed, c):
     X, weight = cloud_of(seed, n=80, d=4, repeats=False)
     weight = np.minimum(weight, 3)
     init = X[:5]
-    ours = fit(X, 5, weight, init=init, curvature=1e-8)
+    ours = fit(X, 5, weight, init=init, curvature=c)
     flat = KMeans(5, init=init, n_init=1, tol=0, max_iter=300).fit(
         X, sample_weight=weight
     )
@@ -96,6 +96,18 @@ def test_flat_limit_is_scikit_learns_kmeans(seed):
     assert_allclose(ours.cluster_centers_, flat.cluster_centers_, atol=1e-6)
     assert_allclose(ours.transform(X), 2 * flat.transform(X), rtol=1e-6, atol=1e-6)
     assert ours.score(X, sample_weight=weight) == pytest.approx(-ours.inertia_)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_flat_limit_takes_scikit_learns_steps(dtype):
+    X, _ = make_tree(3000, 16, branching=5, random_state=0)
+    X, init = X.astype(dtype), X[::100].astype(dtype)
+    for max_iter in (1, 2, 5):
+        options = {"init": init, "max_iter": max_iter, "tol": 0}
+        ours = HyperbolicKMeans(30, curvature=1e-10, **options).fit(X)
+        flat = KMeans(30, n_init=1, **options).fit(X.astype(np.float64))
+        assert_array_equal(ours.labels_, flat.labels_)
+        assert_allclose(ours.cluster_centers_, flat.cluster_centers_, atol=1e-7)
 
 
 @quick

@@ -191,7 +191,8 @@ def test_beam_equals_the_slow_twin(residual, beam_size):
     X = rng.normal(size=(80, 3))
     flat = residual == "flat"
     options = {} if flat else {"residual": residual, "curvature": 0.5}
-    model = (rq if flat else hrq)(5, 4, beam_size=beam_size, **options).fit(X)
+    model = (rq if flat else hrq)(5, 4, **options).fit(X)
+    model.set_params(beam_size=beam_size)
     manifold = Euclidean() if flat else PoincareBall(0.5)
     tangents = [rng.normal(scale=0.8**m, size=(4, 3)) for m in range(5)]
     model.codebooks_ = [manifold.expmap0(tangent) for tangent in tangents]
@@ -210,7 +211,7 @@ def test_beam_equals_the_slow_twin(residual, beam_size):
 )
 def test_an_exhaustive_beam_finds_the_best_code(model):
     X = tree(150)
-    model.set_params(beam_size=18).fit(X)
+    model.fit(X).set_params(beam_size=18)
     every = np.array(list(product(range(3), range(2), range(3))))
     errors = np.array(
         [errors_of_rows(model, X, np.tile(code, (len(X), 1))) for code in every]

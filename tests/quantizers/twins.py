@@ -10,13 +10,29 @@ def chord(ball, x, y):
     return (x - y) @ (x - y) / gaps
 
 
-def centroid(ball, points, weights):
-    """The normalised sum of Lorentz vectors, on the sheet of curvature -1."""
+def lorentz_sum(ball, points, weights):
+    """The weighted sum of Lorentz vectors, on the sheet of curvature -1."""
     total = np.zeros(points.shape[1] + 1)
     for x, w in zip(points * ball.c**0.5, weights, strict=True):
         total += w * np.r_[1.0 + x @ x, 2.0 * x] / (1.0 - x @ x)
-    total /= np.sqrt(total[0] ** 2 - total[1:] @ total[1:])
+    return total
+
+
+def on_the_sheet(ball, total):
+    """The point of the ball for a sum of Lorentz vectors, once normalised."""
+    total = total / np.sqrt(total[0] ** 2 - total[1:] @ total[1:])
     return total[1:] / (1.0 + total[0]) / ball.c**0.5
+
+
+def centroid(ball, points, weights):
+    """The normalised sum of Lorentz vectors."""
+    return on_the_sheet(ball, lorentz_sum(ball, points, weights))
+
+
+def cluster_sums(ball, Z, weights, labels, n_clusters):
+    """The Lorentz sum of each cluster."""
+    members = [labels == k for k in range(n_clusters)]
+    return np.array([lorentz_sum(ball, Z[own], weights[own]) for own in members])
 
 
 def assign(ball, Z, centers):

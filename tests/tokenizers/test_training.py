@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from skhyper._utils._rows import Rows
 from skhyper._utils._weights import distinct_rows
 from skhyper.datasets import load_naics, make_tree
 from skhyper.metrics import relative_distortion
 from skhyper.tokenizers import HRQVAETokenizer, RQVAETokenizer
-from skhyper.tokenizers._base import Rows
 
 SMALL = {
     "n_levels": 2,
@@ -160,7 +160,7 @@ def test_diverging_training_stops_with_good_weights(tokenizer, X, max_iter):
 def test_does_not_depend_on_the_scale_of_the_data(tokenizer, X, monkeypatch):
     # rows are taken in an order that their bits decide; here they stay as they are
     monkeypatch.setattr(
-        "skhyper.tokenizers._base.distinct_rows", lambda X, w: (np.arange(len(X)), w)
+        "skhyper._utils._rows.distinct_rows", lambda X, w: (np.arange(len(X)), w)
     )
     curve = tokenizer.fit(X).loss_curve_
     codes = tokenizer.transform(X)
