@@ -174,7 +174,7 @@ HG_REC = Preset(
     "HG-Rec, ICML 2026, openreview BpVBWp3PZx",
     stated={
         "n_levels": 3,
-        "codebook_size": [64, 128, 256],
+        "codebook_size": (64, 128, 256),
         "latent_dim": 64,
         "hidden_layer_sizes": (512, 256, 128),
         "residual": "tangent",

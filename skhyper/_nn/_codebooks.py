@@ -77,7 +77,7 @@ class Codebooks(nn.Module):
     ) -> list[torch.optim.Optimizer]:
         """Return the optimizers of the network and of the codes."""
         trained = [*network, *self.levels] if self.by_gradient else network
-        return [adamw(trained, learning_rate)]
+        return [adamw(trained, learning_rate)] if trained else []
 
     @torch.no_grad()
     def after_step(
@@ -144,7 +144,7 @@ class RiemannianCodebooks(Codebooks):
         """Return the optimizers of the network and of the codes."""
         geoopt = import_geoopt()
         riemannian = geoopt.optim.RiemannianAdam(self.levels, lr=learning_rate)
-        return [adamw(network, learning_rate), riemannian]
+        return [*([adamw(network, learning_rate)] if network else []), riemannian]
 
     def _stored(self, tangent: torch.Tensor) -> torch.Tensor:
         return self.manifold.expmap0(tangent)

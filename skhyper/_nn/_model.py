@@ -62,6 +62,8 @@ class ResidualAutoencoder(nn.Module):
         The dtype of the network.
     latent_dim : int
         Width of the encoder's output.
+    draws : bool, default=False
+        Whether layers may draw random numbers in training, as dropout does.
     """
 
     shift: torch.Tensor
@@ -77,8 +79,10 @@ class ResidualAutoencoder(nn.Module):
         point_dtype: torch.dtype,
         dtype: torch.dtype,
         latent_dim: int,
+        draws: bool = False,
     ) -> None:
         super().__init__()
+        self.draws = draws
         self.encoder, self.decoder = encoder.to(dtype), decoder.to(dtype)
         self.manifold, self.parts = manifold, parts
         self.rule = RESIDUAL_RULES[parts.residual]

@@ -13,7 +13,11 @@ from skhyper._nn._layers import MobiusMLP, mlp
 
 
 def build_networks(
-    encoder: Any, decoder: Any, widths: Sequence[int], manifold: Any
+    encoder: Any,
+    decoder: Any,
+    widths: Sequence[int],
+    manifold: Any,
+    dtype: torch.dtype,
 ) -> tuple[nn.Module, nn.Module]:
     """Return a new encoder and a new decoder.
 
@@ -27,6 +31,8 @@ def build_networks(
         Number of features, widths of the hidden layers, latent dimensions.
     manifold : Euclidean or PoincareBall
         Where hyperbolic layers work.
+    dtype : torch.dtype
+        Of a user's own network from now on.
 
     Raises
     ------
@@ -34,43 +40,43 @@ def build_networks(
         If a module is no torch Module, or its widths are wrong.
     """
     back = widths[::-1]
-    ours: tuple[nn.Module, nn.Module]
-    if isinstance(encoder, str):
-        # mean square lengths of 1 on both sides
-        gain = widths[0] ** 0.5
-        ours = (
-            MobiusMLP(widths, manifold, (1 / gain, 1.0)),
-            MobiusMLP(back, manifold, (1.0, gain)),
-        )
-        encoder = None
+    hyperbolic = isinstance(encoder, str)
+    gain = widths[0] ** 0.5  # mean square lengths of 1 on both sides
+    if encoder is None:
+        first: nn.Module = mlp(widths)
+    elif hyperbolic:
+        first = MobiusMLP(widths, manifold, (1 / gain, 1.0))
     else:
-        ours = mlp(widths), mlp(back)
-    return (
-        ours[0] if encoder is None else _own("encoder", encoder, widths),
-        ours[1] if decoder is None else _own("decoder", decoder, back),
-    )
+        first = _own("encoder", encoder, widths, dtype)
+    if decoder is not None:
+        return first, _own("decoder", decoder, back, dtype)
+    if hyperbolic:
+        return first, MobiusMLP(back, manifold, (1.0, gain))
+    return first, mlp(back)
 
 
-def _own(name: str, module: Any, widths: Sequence[int]) -> nn.Module:
+def _own(
+    name: str, module: Any, widths: Sequence[int], dtype: torch.dtype
+) -> nn.Module:
     """Return a copy of a user's network that maps (n, first) to (n, last) widths."""
     if not isinstance(module, nn.Module):
         raise ValueError(
             f"{name}={module!r} must be an instance of torch.nn.Module, not a class "
             "or a function."
         )
-    module = copy.deepcopy(module).cpu().float()
-    shape = (2, widths[-1])
+    module, shape = copy.deepcopy(module).cpu().to(dtype), (2, widths[-1])
     try:
         with torch.no_grad():
-            found = tuple(module.eval()(torch.zeros((2, widths[0]))).shape)
-    except RuntimeError as error:
+            out = module.eval()(torch.zeros((2, widths[0]), dtype=dtype))
+    except Exception as error:
         raise ValueError(
             f"{name} cannot take rows of shape (n_samples, {widths[0]}): {error}"
         ) from error
+    found = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
     if found != shape:
         needed = "latent_dim" if name == "encoder" else "the number of features"
         raise ValueError(
-            f"{name} turns rows of shape (2, {widths[0]}) into shape {found}, and "
+            f"{name} turns rows of shape (2, {widths[0]}) into {found}, and "
             f"{shape} is needed. Let its last layer have {widths[-1]} outputs, which "
             f"is {needed}."
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
+# torch has one generator for all threads; who seeds it has it alone
+_SEEDING = threading.RLock()
 
 # Rows of a block of inference. A matrix product may round a row differently when the
 # block has another shape, so every block has this one, padded with zeros.
@@ -61,7 +65,7 @@ def point_dtype(device: torch.device, dtype: torch.dtype) -> torch.dtype:
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Seed torch's global generator, which layers are drawn from, and restore it."""
     devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    with _SEEDING, torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         yield
 

@@ -50,6 +50,8 @@ def balanced(cost: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     like this by LC-Rec (Zheng et al., ICDE 2024, Section 3.2), there for the last level
     only.
     """
+    if len(cost) == 1:
+        return nearest(cost, weight)
     # what belongs to a row or to a code alone decides nothing, and hides the rest
     cost = cost - cost.mean(dim=1, keepdim=True)
     cost = cost - cost.mean(dim=0, keepdim=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
-import warnings
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -20,6 +20,7 @@ from skhyper._nn._model import (
     ResidualAutoencoder,
 )
 from skhyper._nn._runtime import seeded
+from skhyper._utils._warn import warn_user
 
 
 class Observer(Protocol):
@@ -58,7 +59,7 @@ class History:
 
     loss_curve: list[float] = field(default_factory=list)
     training_errors: list[float] = field(default_factory=list)
-    validation_errors: list[float] = field(default_factory=list)
+    validation_errors: list[float] | None = None  # if there are validation rows
     best_epoch: int = 0
 
 
@@ -100,7 +101,7 @@ class Trainer:
 
         Codebooks that start on the latents of an untrained encoder hold it back.
         """
-        self._optimizers = [adamw(self._network(), self.settings.learning_rate)]
+        self._start_bare()
         good = _snapshot(self.model)
         try:
             for epoch in range(1, n_epochs + 1):
@@ -116,33 +117,47 @@ class Trainer:
         self.model.load_state_dict(good)
         self.model.centre_latents(self.X, self.weight)
 
+    def pretrain_once(self) -> None:
+        """Take a single pass of it, which an interrupt leaves undone."""
+        self._start_bare()
+        good = _snapshot(self.model)
+        if not self._is_finite(self._pretraining_epoch(1), 1, kept=0):
+            self.model.load_state_dict(good)
+        self.model.centre_latents(self.X, self.weight)
+
     def start(self) -> None:
         """Make optimizers for a model whose codebooks are in place."""
         self._optimizers = self.model.codebooks.split(
             self._network(), self.settings.learning_rate
         )
 
-    def run(self, n_epochs: int) -> History:
-        """Train until nothing improves, at most `n_epochs`; keep the best weights."""
-        history = History()
+    def run(self, n_epochs: int, *, trained: bool = False) -> History:
+        """Train until nothing improves, at most `n_epochs`; keep the best weights.
+
+        Those that a `trained` model starts with are among them.
+        """
+        history = History(validation_errors=[] if self.validation else None)
         self.start()
         best, lowest, stalled = _snapshot(self.model), float("inf"), 0
+        if trained:
+            lowest = self._error(*(self.validation or (self.X, self.weight)))
         try:
             for epoch in range(1, n_epochs + 1):
                 if self.stopped:
                     break
                 self.observer.begin()
                 loss, training_error, last = self._epoch(epoch)
-                validation_error = self._validate()
                 # the reconstruction decides: the quantization losses rise for a while
                 # as the encoder spreads its latents, and that is no failure
-                error = training_error if validation_error is None else validation_error
+                error = training_error
+                if self.validation is not None:
+                    error = self._error(*self.validation)
                 if not self._is_finite(loss + error, epoch, kept=history.best_epoch):
                     break
                 history.loss_curve.append(loss)
                 history.training_errors.append(training_error)
-                if validation_error is not None:
-                    history.validation_errors.append(validation_error)
+                if history.validation_errors is not None:
+                    history.validation_errors.append(error)
                 stalled = 0 if error < lowest - self.settings.tol else stalled + 1
                 if error < lowest:
                     best, lowest = _snapshot(self.model), error
@@ -216,7 +231,7 @@ class Trainer:
 
     def _stop(self, reason: str) -> None:
         self.stopped = True
-        warnings.warn(reason, UserWarning, stacklevel=6)
+        warn_user(reason)
 
     def _pretraining_epoch(self, number: int) -> float:
         total = torch.zeros((), device=self.X.device, dtype=self.model.dtype)
@@ -232,17 +247,26 @@ class Trainer:
 
     def _own_generator(self, number: int) -> Any:
         """Return a context for an epoch: users' layers may draw from torch's own."""
+        if not self.model.draws:
+            return contextlib.nullcontext()
         return seeded((self.settings.seed + number) % 2**31, self.X.device)
 
     def _step(self, loss: torch.Tensor) -> None:
         for optimizer in self._optimizers:
             optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        if loss.requires_grad:  # not in a network that is all frozen
+            loss.backward()
         for optimizer in self._optimizers:
             optimizer.step()
 
     def _network(self) -> list[torch.nn.Parameter]:
-        return [*self.model.encoder.parameters(), *self.model.decoder.parameters()]
+        halves = [*self.model.encoder.parameters(), *self.model.decoder.parameters()]
+        return [weight for weight in halves if weight.requires_grad]
+
+    def _start_bare(self) -> None:
+        network = self._network()
+        rate = self.settings.learning_rate
+        self._optimizers = [adamw(network, rate)] if network else []
 
     def _batches(self) -> tuple[torch.Tensor, ...]:
         """Return the rows of shuffled batches of nearly equal size."""
@@ -280,12 +304,9 @@ class Trainer:
         return losses, quantized
 
     @torch.no_grad()
-    def _validate(self) -> float | None:
-        """Return the reconstruction error of the validation rows, if there are any."""
-        if self.validation is None:
-            return None
+    def _error(self, X: torch.Tensor, weight: torch.Tensor) -> float:
+        """Return the reconstruction error of rows, as the model would encode them."""
         self.model.eval()
-        X, weight = self.validation
         error = 0.0
         parts = (torch.split(t, EVALUATION_ROWS) for t in (X, weight))
         for x, w in zip(*parts, strict=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
 from numbers import Integral
 from typing import Any
@@ -10,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
+
+from skhyper._utils._warn import warn_user
 
 # a level that uses a smaller share of its codes has collapsed
 COLLAPSED = 0.5
@@ -50,12 +51,11 @@ def warn_if_collapsed(usage: NDArray[np.float64], sizes: Sequence[int]) -> None:
     """Warn of levels that use less than half of their codes."""
     for level, (share, size) in enumerate(zip(usage, sizes, strict=True)):
         if share < COLLAPSED:
-            warnings.warn(
+            warn_user(
                 f"Level {level} uses {round(share * size)} of its {size} codes. Lower "
                 "codebook_size, raise max_iter, lower commitment_weight, or set "
                 "assignment='balanced'.",
                 ConvergenceWarning,
-                stacklevel=4,
             )
 
 

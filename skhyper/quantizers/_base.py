@@ -29,7 +29,7 @@ from skhyper.quantizers._levels import (
     level_masses,
     warn_if_short,
 )
-from skhyper.quantizers._online import check_unchanged, pad_codes
+from skhyper.quantizers._online import check_grown, pad_codes
 from skhyper.quantizers._refit import refit_codebooks
 from skhyper.quantizers._stack import ResidualStack
 
@@ -115,6 +115,7 @@ class BaseResidualQuantizer(BaseCoder):
             The fitted estimator.
         """
         sizes = self._check_parameters()
+        self.__dict__.pop("_waiting", None)
         X = check_X(self, X, reset=True)
         weight = check_sample_weight(sample_weight, X)
         Z = self._learn(X, weight, sizes)
@@ -159,7 +160,7 @@ class BaseResidualQuantizer(BaseCoder):
         ValueError
             With ``refit=True``, which needs all rows at once; if `X` has another width
             than before, or if `n_levels`, `codebook_size` or `curvature` were set to
-            other values than the fitted ones.
+            other values than the fitted ones (`codebook_size` may grow).
 
         Examples
         --------
@@ -180,6 +181,7 @@ class BaseResidualQuantizer(BaseCoder):
         rows = gather(waiting, X, weight * unit)
         if known:
             self._check_unchanged(sizes)
+            self._grow(sizes)
             self._absorb(rows, n_rows=int(np.count_nonzero(weight)))
         elif len(rows.X) < max(sizes):
             self._new_chart(X, weight).points(X)  # bad points must not wait
@@ -199,7 +201,7 @@ class BaseResidualQuantizer(BaseCoder):
 
     def _check_unchanged(self, sizes: list[int]) -> None:
         """Raise a ValueError if the codebooks are not those asked for."""
-        check_unchanged("codebook_size", sizes, self._sizes())
+        check_grown("codebook_size", sizes, self._sizes())
 
     def _learn(
         self, X: NDArray[Any], weight: NDArray[np.float64], sizes: list[int]
@@ -242,9 +244,18 @@ class BaseResidualQuantizer(BaseCoder):
     def _start(self, rows: Rows, sizes: list[int]) -> None:
         """Start from the first rows, with codebooks of full size."""
         Z = self._learn(rows.X, check_sample_weight(rows.weight, rows.X), sizes)
-        pairs = zip(self.codebooks_, sizes, strict=True)
-        self.codebooks_ = [pad_codes(codes, size) for codes, size in pairs]
+        self.codebooks_ = self._padded(sizes)
         self._weigh(Z, rows.weight)
+
+    def _padded(self, sizes: list[int]) -> list[NDArray[np.float64]]:
+        """Return codebooks filled up that had too few rows, or are to grow."""
+        pairs = zip(self.codebooks_, sizes, strict=True)
+        return [pad_codes(codes, size) for codes, size in pairs]
+
+    def _grow(self, sizes: list[int]) -> None:
+        self.codebooks_ = self._padded(sizes)
+        pairs = zip(self._masses, sizes, strict=True)
+        self._masses = [np.pad(mass, (0, size - len(mass))) for mass, size in pairs]
 
     def _absorb(self, rows: Rows, n_rows: int) -> None:
         """Move the codes towards the rows of a chunk."""

@@ -169,6 +169,7 @@ class HyperbolicKMeans(
             The fitted estimator.
         """
         check_params(self)
+        self.__dict__.pop("_waiting", None)
         X = check_X(self, X, reset=True)
         weight = check_sample_weight(sample_weight, X)
         unit = weight_unit(sample_weight, weight)
@@ -218,7 +219,7 @@ class HyperbolicKMeans(
         ------
         ValueError
             If `X` has another width than before, or if `n_clusters` or `curvature` were
-            set to other values than the fitted ones.
+            set to other values than the fitted ones (`n_clusters` may grow).
 
         Examples
         --------
@@ -239,6 +240,7 @@ class HyperbolicKMeans(
         rows = gather(waiting, X, weight * unit)
         if known:
             self._check_unchanged()
+            self._pad()
             self._absorb(rows)
         elif len(rows.X) < self.n_clusters:
             self._new_chart(X, weight).points(X)  # bad points must not wait
@@ -281,6 +283,10 @@ class HyperbolicKMeans(
         """Start from the first rows, with as many centers as were asked for."""
         weight = check_sample_weight(rows.weight, rows.X)
         self._learn(rows.X, weight, weight_unit(rows.weight, weight))
+        self._pad()
+
+    def _pad(self) -> None:
+        """Fill the centers up where there were too few rows, or they are to grow."""
         n_missing = self.n_clusters - len(self._mass)
         self.cluster_centers_ = pad_codes(self.cluster_centers_, self.n_clusters)
         self._mass = np.pad(self._mass, (0, n_missing))
@@ -288,7 +294,8 @@ class HyperbolicKMeans(
     def _check_unchanged(self) -> None:
         """Raise a ValueError if the centers are not those asked for."""
         n_fitted = len(self.cluster_centers_)
-        check_unchanged("n_clusters", self.n_clusters, n_fitted)
+        if self.n_clusters < n_fitted:
+            check_unchanged("n_clusters", self.n_clusters, n_fitted)
         if self.curvature != "auto":
             check_unchanged("curvature", self.curvature, self.curvature_)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
+from skhyper._utils._warn import warn_user
 from skhyper.manifolds._residual import RESIDUAL_RULES
 from skhyper.quantizers._lloyd import Cloud, kmeans
 from skhyper.quantizers._online import absorb, masses
@@ -112,10 +112,9 @@ def absorb_levels(
 def warn_if_short(codebook_size: Any, sizes: list[int], fitted: list[int]) -> None:
     """Warn if there were too few distinct points to fill the codebooks."""
     if fitted != sizes:
-        warnings.warn(
+        warn_user(
             f"codebook_size={codebook_size!r}, but there were too few distinct rows "
             f"or residuals for it: the fitted codebooks have {fitted} codes. Lower "
             "codebook_size or n_levels, or give more samples.",
             ConvergenceWarning,
-            stacklevel=3,
         )

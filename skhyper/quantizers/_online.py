@@ -78,10 +78,16 @@ def pad_codes(codes: FloatArray, size: int) -> FloatArray:
     return np.vstack([codes, np.repeat(codes[-1:], size - len(codes), axis=0)])
 
 
+def check_grown(name: str, asked: list[int], fitted: list[int]) -> None:
+    """Raise a ValueError unless all codebooks are at least as large as fitted."""
+    if len(asked) != len(fitted) or any(np.less(asked, fitted)):
+        check_unchanged(name, asked, fitted)
+
+
 def check_unchanged(name: str, asked: Any, fitted: Any) -> None:
     """Raise a ValueError if a parameter asks for something else than was fitted."""
     if asked != fitted:
         raise ValueError(
-            f"{name}={asked!r} is not {fitted!r}, as fitted, from which partial_fit "
-            f"goes on. Set {name} back, or call fit to start anew."
+            f"{name}={asked!r} is not {fitted!r}, as fitted, from where training goes "
+            f"on. Set {name} back, or call fit (with warm_start=False) to start anew."
         )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -22,6 +23,7 @@ from skhyper._utils._rows import Rows, gather
 from skhyper._utils._weights import check_sample_weight
 from skhyper.base import check_X
 from skhyper.quantizers._levels import fit_levels, warn_if_short
+from skhyper.quantizers._online import check_grown, check_unchanged, pad_codes
 from skhyper.tokenizers._network import NetworkCoder, apply_half
 from skhyper.tokenizers._scale import Scale
 
@@ -30,6 +32,9 @@ IntArray = NDArray[np.int64]
 
 # The share of the epochs that train the bare autoencoder before the codebooks start.
 PRETRAINING = 0.1
+
+# a chunk with fewer rows a code says nothing about collapse
+ROWS_A_CODE = 4
 
 # k-means of the start looks at no more rows than these
 KMEANS_ROWS = 50_000
@@ -138,10 +143,14 @@ class BaseRQTokenizer(CallbackSupportMixin, NetworkCoder):
         Returns
         -------
         self : object
-            The fitted estimator. A KeyboardInterrupt ends training with a warning
-            and keeps the best weights so far. An error, also one that a callback
-            raises, leaves what was fitted before.
+            The fitted estimator. A KeyboardInterrupt in an epoch ends training with
+            a warning and keeps the best weights so far. An error, also one that a
+            callback raises, leaves what was fitted before.
         """
+        with self._features_kept():
+            return self._fit(X, y, sample_weight, X_val)
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, X_val: Any) -> Self:
         sizes = self._check_parameters()
         again = self.warm_start and hasattr(self, "codebooks_")
         seen, X = X, check_X(self, X, reset=not again)
@@ -159,9 +168,7 @@ class BaseRQTokenizer(CallbackSupportMixin, NetworkCoder):
             lambda history: self._learnt(model, scale, X.dtype, history),
             X=seen,
             y=y,
-            metadata={"sample_weight": sample_weight}
-            if sample_weight is not None
-            else {},
+            metadata={} if sample_weight is None else {"sample_weight": sample_weight},
         )
         trainer = self._trainer(model, scale, train, seed, reports, held_out)
         n_epochs = self.max_iter
@@ -172,12 +179,13 @@ class BaseRQTokenizer(CallbackSupportMixin, NetworkCoder):
             n_epochs -= n_pretraining
             trainer.pretrain(n_pretraining)
             model.set_codebooks(self._first_codes(model, scale, train, sizes, seed))
-        history = trainer.run(n_epochs)
+        history = trainer.run(n_epochs, trained=again)
 
         self._keep(model, self._learnt(model, scale, X.dtype, history))
         self._describe(self._encode(X), weight)
         reports.close(history)
-        self._warn(sizes)
+        warn_if_short(self.codebook_size, sizes, self._sizes())
+        warn_if_collapsed(self.codebook_usage_, self._sizes())
         return self
 
     def partial_fit(
@@ -212,18 +220,23 @@ class BaseRQTokenizer(CallbackSupportMixin, NetworkCoder):
         ValueError
             With ``early_stopping=True``, for which there are no validation rows here;
             if `X` has another width than before, or if parameters that shape the
-            network were set to other values than the fitted ones.
+            network were set to other values than the fitted ones (`codebook_size` may
+            grow).
         """
+        with self._features_kept():
+            return self._partial_fit(X, sample_weight)
+
+    def _partial_fit(self, X: Any, sample_weight: Any) -> Self:
         sizes = self._check_parameters()
         if self.early_stopping:
             raise ValueError(
                 "early_stopping=True needs rows set aside, and partial_fit trains on "
                 "all that it is given; use early_stopping=False, or fit."
             )
-        X = check_X(self, X, reset=not hasattr(self, "n_features_in_"))
+        known, waiting = hasattr(self, "codebooks_"), getattr(self, "_waiting", None)
+        X = check_X(self, X, reset=not known and waiting is None)
         weight = check_sample_weight(sample_weight, X)
-        known = hasattr(self, "codebooks_")
-        rows = gather(getattr(self, "_waiting", None), X, weight)
+        rows = gather(waiting, X, weight)
         if not known and len(rows.X) < max(sizes):
             self._waiting = rows._asdict()
             return self
@@ -232,6 +245,7 @@ class BaseRQTokenizer(CallbackSupportMixin, NetworkCoder):
         online = getattr(self, "_online", None) or {
             "seed": self._draw_seed(),
             "passes": 0,
+            "kind": self.codebook_update,
             "state": {},
         }
         seed = (online["seed"] + online["passes"]) % 2**31
@@ -242,9 +256,11 @@ class BaseRQTokenizer(CallbackSupportMixin, NetworkCoder):
         if known:
             self._restore(model, sizes)
         else:
-            trainer.pretrain(1)
-            model.set_codebooks(self._first_codes(model, scale, rows, sizes, seed))
-        if online["state"]:
+            trainer.pretrain_once()
+            codes = self._first_codes(model, scale, rows, sizes, seed)
+            model.set_codebooks([pad_codes(*p) for p in zip(codes, sizes, strict=True)])
+        # codes of another kind are stored in other coordinates
+        if online["state"] and online["kind"] == self.codebook_update:
             trainer.load_state(online["state"])
         else:
             trainer.start()
@@ -253,10 +269,15 @@ class BaseRQTokenizer(CallbackSupportMixin, NetworkCoder):
         self._keep(model, self._learnt(model, scale, dtype, history))
         # a pass that diverged leaves no state worth going on from
         state = {} if trainer.stopped else trainer.state()
-        passes = online["passes"] + 1
-        self._online = {"seed": online["seed"], "passes": passes, "state": state}
+        self._online = {
+            "seed": online["seed"],
+            "passes": online["passes"] + 1,
+            "kind": self.codebook_update,
+            "state": state,
+        }
         self._describe(self._encode(X), weight)
-        self._warn(sizes)
+        if len(rows.X) >= ROWS_A_CODE * max(sizes):
+            warn_if_collapsed(self.codebook_usage_, sizes)
         return self
 
     def _check_parameters(self) -> list[int]:
@@ -336,6 +357,12 @@ class BaseRQTokenizer(CallbackSupportMixin, NetworkCoder):
         if len(rows.X) > KMEANS_ROWS:
             rows = rows.take(rng.choice(len(rows.X), KMEANS_ROWS, replace=False))
         latents = apply_half(model, model.embed, scale.apply(rows.X)).astype(np.float64)
+        if not np.isfinite(latents).all():
+            raise ValueError(
+                "The encoder gives latents that are not finite, so that no codes can "
+                f"start on them. Lower learning_rate={self.learning_rate:g}, or look "
+                "at the encoder, if it is your own."
+            )
         levels = fit_levels(
             model.manifold,
             np.asarray(model.manifold.expmap0(latents)),
@@ -353,7 +380,7 @@ class BaseRQTokenizer(CallbackSupportMixin, NetworkCoder):
         self, model: Any, scale: Scale, dtype: np.dtype[Any], history: Any
     ) -> dict[str, Any]:
         """Return the fitted attributes of this moment of training."""
-        scores = [-error for error in history.validation_errors]
+        errors = history.validation_errors
         return {
             "codebooks_": [
                 np.asarray(model.manifold.expmap0(tangent))
@@ -364,9 +391,10 @@ class BaseRQTokenizer(CallbackSupportMixin, NetworkCoder):
             "scale_": scale.scale,
             "loss_curve_": list(history.loss_curve),
             "error_curve_": list(history.training_errors),
-            "validation_scores_": scores or None,
+            "validation_scores_": None if errors is None else [-e for e in errors],
             "n_iter_": max(1, len(history.loss_curve)),
             "_dtype": dtype,
+            "_encoder_kind": self._kind_of_encoder(),
         }
 
     def _keep(self, model: Any, attributes: dict[str, Any]) -> None:
@@ -382,12 +410,7 @@ class BaseRQTokenizer(CallbackSupportMixin, NetworkCoder):
 
         if not hasattr(self, "codebooks_"):
             return History()
-        errors = [-score for score in self.validation_scores_ or []]
-        return History([*self.loss_curve_], [*self.error_curve_], errors)
-
-    def _warn(self, sizes: list[int]) -> None:
-        warn_if_short(self.codebook_size, sizes, self._sizes())
-        warn_if_collapsed(self.codebook_usage_, self._sizes())
+        return History([*self.loss_curve_], [*self.error_curve_])
 
     def _new_model(self, data: np.dtype[Any], seed: int) -> Any:
         """Return an untrained network for data of a dtype, on the device asked for."""
@@ -395,23 +418,36 @@ class BaseRQTokenizer(CallbackSupportMixin, NetworkCoder):
 
         device = resolve_device(self.device)
         with seeded(seed, device):
-            return self._build(self._widths(), data, device, self._new_manifold())
+            manifold = self._new_manifold()
+            return self._build(self.encoder, self._widths(), data, device, manifold)
 
     def _restore(self, model: Any, sizes: list[int]) -> None:
         """Bring a new network to the fitted weights and codes."""
-        manifold = self._manifold()
-        changed = sizes != self._sizes() or manifold.c != model.manifold.c
-        if not changed:
-            try:
-                model.load_network_weights(self.weights_)
-            except RuntimeError:
-                changed = True
-        if changed:
+        manifold, fitted = self._manifold(), self._sizes()
+        check_unchanged("curvature", model.manifold.c, manifold.c)
+        check_unchanged("encoder", self._kind_of_encoder(), self._encoder_kind)
+        check_grown("codebook_size", sizes, fitted)
+        try:
+            model.load_network_weights(self.weights_)
+        except RuntimeError as error:
             raise ValueError(
-                "Training cannot go on: codebook_size, n_levels, latent_dim, "
-                "hidden_layer_sizes, encoder, decoder or curvature differ from what "
-                f"was fitted (codebooks of {self._sizes()} codes). Set them back, or "
-                "start anew: fit with warm_start=False."
-            )
-        tangents = [np.asarray(manifold.logmap0(codes)) for codes in self.codebooks_]
-        model.set_codebooks(tangents)
+                "Training cannot go on from the fitted weights: latent_dim, "
+                "hidden_layer_sizes, encoder or decoder differ from what was fitted. "
+                f"Set them back, or call fit with warm_start=False. ({error})"
+            ) from error
+        pairs = zip(self.codebooks_, sizes, strict=True)
+        padded = [pad_codes(codes, size) for codes, size in pairs]
+        model.set_codebooks([np.asarray(manifold.logmap0(codes)) for codes in padded])
+
+    @contextmanager
+    def _features_kept(self) -> Iterator[None]:
+        """Put back, after an error, what was known of the features before."""
+        names = ("n_features_in_", "feature_names_in_")
+        before = {name: vars(self)[name] for name in names if name in vars(self)}
+        try:
+            yield
+        except BaseException:
+            for name in names:
+                self.__dict__.pop(name, None)
+            self.__dict__.update(before)
+            raise

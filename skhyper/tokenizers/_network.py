@@ -38,6 +38,7 @@ class NetworkCoder(BaseCoder):
     device: str
     dtype: str
     weights_: dict[str, NDArray[Any]]
+    _encoder_kind: str
     offset_: FloatArray
     scale_: float
 
@@ -92,7 +93,12 @@ class NetworkCoder(BaseCoder):
         return [int(n) for n in widths]
 
     def _build(
-        self, widths: list[int], data: np.dtype[Any], device: Any, manifold: Any
+        self,
+        encoder: Any,
+        widths: list[int],
+        data: np.dtype[Any],
+        device: Any,
+        manifold: Any,
     ) -> Any:
         from skhyper._nn._model import Parts, ResidualAutoencoder
         from skhyper._nn._networks import build_networks
@@ -101,12 +107,13 @@ class NetworkCoder(BaseCoder):
         dtype = resolve_dtype(self.dtype, data, device)
         shape = [self.n_features_in_, *widths, self.latent_dim]
         return ResidualAutoencoder(
-            *build_networks(self.encoder, self.decoder, shape, manifold),
+            *build_networks(encoder, self.decoder, shape, manifold, dtype),
             manifold,
             Parts(**self._parts()),
             latent_dim=self.latent_dim,
             dtype=dtype,
             point_dtype=point_dtype(device, dtype),
+            draws=callable(encoder) or callable(self.decoder),
         ).to(device)
 
     def _keep_network(self, model: Any) -> None:
@@ -117,18 +124,32 @@ class NetworkCoder(BaseCoder):
         """Return the fitted network, rebuilt where a pickle or a file holds none."""
         model = _networks.get(self)
         if model is None:
-            from skhyper._nn._runtime import resolve_device
+            from skhyper._nn._runtime import resolve_device, seeded
 
             device = resolve_device(self.device)
             widths = self._fitted_widths()
-            model = self._build(widths, self._dtype, device, self._manifold())
+            encoder = {"mlp": None, "own": self.encoder}.get(
+                self._encoder_kind, self._encoder_kind
+            )
+            with seeded(0, device):  # layers are drawn, and then overwritten
+                model = self._build(
+                    encoder, widths, self._dtype, device, self._manifold()
+                )
             model.load_network_weights(self.weights_)
             _networks[self] = model
         return model
 
+    def _kind_of_encoder(self) -> str:
+        """Return what the parameter asks for: "mlp", "hyperbolic" or "own"."""
+        if self.encoder is None:
+            return "mlp"
+        return "own" if callable(self.encoder) else str(self.encoder)
+
     def _fitted_widths(self) -> list[int]:
         """Return the widths of the hidden layers that were fitted."""
-        half = "decoder" if callable(self.encoder) else "encoder"
+        if callable(self.encoder) and callable(self.decoder):
+            return []
+        half = "decoder" if self._encoder_kind == "own" else "encoder"
         widths = [
             len(array)
             for name, array in self.weights_.items()

@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from skhyper import io
@@ -497,10 +497,9 @@ def test_partial_fit_can_follow_a_fit_with_refit():
     ("make", "change"),
     [
         (kmeans, {"n_clusters": 5}),
-        (kmeans, {"n_clusters": 7}),
         (kmeans, {"curvature": 3.0}),
-        (rq, {"codebook_size": 7}),
-        (rq, {"codebook_size": [6, 7]}),
+        (rq, {"codebook_size": 5}),
+        (rq, {"codebook_size": [7, 5]}),
         (rq, {"n_levels": 3}),
         (hrq, {"codebook_size": 5}),
         (hrq, {"curvature": 3.0}),
@@ -527,3 +526,31 @@ def test_a_beam_encodes_the_chunks(make):
     model = stream(make(**beam), X, 60, 5)
     assert_array_equal(model.labels_, model.predict(X[180:]))
     assert error(model, X) < 1.2 * error(make(**beam).fit(X), X)
+
+
+@every
+def test_codebooks_may_grow(make):
+    """Also those that a fit to few rows has left short: the user changed nothing."""
+    X = tree()
+    size = "n_clusters" if make is kmeans else "codebook_size"
+    model = make().fit(X)
+    before = error(model, X)
+    model.set_params(**{size: 24})
+    for _ in range(3):
+        model.partial_fit(X)
+    assert error(model, X) < 0.8 * before
+    with pytest.warns(ConvergenceWarning):
+        short = make().fit(X[:4])
+    before = error(short, X)
+    for _ in range(10):
+        short.partial_fit(X)
+    assert error(short, X) < min(0.8 * before, 2 * error(make().fit(X), X))
+
+
+@every
+def test_a_fit_that_fails_forgets_rows_that_wait(make):
+    X = tree()
+    model = make().partial_fit(X[:3])
+    with pytest.raises(ValueError, match="sample_weight"):
+        model.fit(X[:, :4], sample_weight=np.full(len(X), -1.0))
+    assert model.partial_fit(X[:, :4]).predict(X[:, :4]).shape == (len(X),)

@@ -4,9 +4,10 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_array_equal
 from sklearn import config_context
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -151,14 +152,79 @@ class TestChunks:
         tokenizer.set_params(early_stopping=False).partial_fit(X)
         with pytest.raises(ValueError, match="X has 9 features"):
             tokenizer.partial_fit(X[:, :9])
-        for changed in ({"codebook_size": 4}, {"hidden_layer_sizes": 5}):
-            with pytest.raises(ValueError, match="Training cannot go on"):
+        for changed, message in (
+            ({"codebook_size": 4}, r"codebook_size=\[4, 4\] is not \[8, 8\]"),
+            ({"hidden_layer_sizes": 5}, "Training cannot go on"),
+            ({"encoder": torch.nn.Linear(10, 4)}, "encoder='own' is not 'mlp'"),
+        ):
+            with pytest.raises(ValueError, match=message):
                 tokenizer.set_params(**changed).partial_fit(X)
+            tokenizer.set_params(encoder=None)
             tokenizer.set_params(**SMALL)
         assert tokenizer.partial_fit(X).n_iter_ == 2
 
+    def test_a_first_chunk_may_be_as_small_as_a_codebook(self, tokenizer, X):
+        """Later levels are short of residuals then, and are filled up."""
+        tokenizer.partial_fit(X[:8])
+        assert [len(codes) for codes in tokenizer.codebooks_] == [8, 8]
+        for _ in range(30):
+            tokenizer.partial_fit(X)
+        assert (tokenizer.codebook_usage_ > 0.5).all()
+        assert error(tokenizer, X) < 0.5
+
+    def test_it_goes_on_from_a_fit_that_had_too_few_rows(self, tokenizer, X):
+        with pytest.warns(ConvergenceWarning):
+            tokenizer.fit(X[:5])
+        tokenizer.partial_fit(X)
+        assert [len(codes) for codes in tokenizer.codebooks_] == [8, 8]
+
+    @pytest.mark.parametrize("kinds", [(0, 1), (1, 0), (0, 2), (2, 1)])
+    def test_codes_stay_when_they_are_to_be_trained_otherwise(self, kinds, X):
+        updates = np.array(["gradient", "riemannian", "ema"])[list(kinds)]
+        tokenizer = HRQVAETokenizer(**SMALL, codebook_update=updates[0])
+        tokenizer.partial_fit(X)
+        before = tokenizer.codebooks_
+        tokenizer.set_params(codebook_update=updates[1], learning_rate=1e-12)
+        tokenizer.partial_fit(X)
+        # EMA moves codes by a hundredth of their residuals a batch
+        slack = 0.1 if updates[1] == "ema" else 1e-6
+        for codes, other in zip(before, tokenizer.codebooks_, strict=True):
+            assert np.abs(codes - other).max() < slack
+
+    def test_an_interrupt_is_not_swallowed(self, tokenizer, X, monkeypatch):
+        from skhyper._nn._train import Trainer
+
+        def interrupted(self, number):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(Trainer, "_pretraining_epoch", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            tokenizer.partial_fit(X)
+        with pytest.raises(NotFittedError):
+            tokenizer.transform(X)
+
+    def test_a_failed_first_chunk_settles_nothing(self, tokenizer, X):
+        with pytest.raises(ValueError, match="sample_weight"):
+            tokenizer.partial_fit(X, sample_weight=np.full(len(X), -1.0))
+        tokenizer.partial_fit(X[:, :7])
+        assert tokenizer.n_features_in_ == 7
+
 
 class TestWarmStart:
+    def test_fitted_weights_are_among_those_to_keep(self, tokenizer, X):
+        score = tokenizer.set_params(warm_start=True).fit(X).score(X)
+        tokenizer.set_params(learning_rate=5.0, max_iter=1).fit(X)
+        assert tokenizer.score(X) == pytest.approx(score)
+
+    def test_another_kind_of_encoder_does_not_fit(self, X):
+        tokenizer = HRQVAETokenizer(**SMALL, warm_start=True).fit(X)
+        codes = tokenizer.transform(X)
+        tokenizer.set_params(encoder="hyperbolic")
+        with pytest.raises(ValueError, match="encoder='hyperbolic' is not 'mlp'"):
+            tokenizer.fit(X)
+        # and until then the fitted one is what counts
+        assert_array_equal(pickle.loads(pickle.dumps(tokenizer)).transform(X), codes)
+
     def test_it_goes_on_where_it_was(self, tokenizer, X):
         tokenizer.set_params(warm_start=True).fit(X)
         first = tokenizer.error_curve_
@@ -226,10 +292,31 @@ class TestValidationRows:
         )
         assert pipeline[-1].validation_scores_ == alone.validation_scores_
 
+    def test_a_few_rows_near_the_mean_are_no_cause_for_a_warning(self, tokenizer, X):
+        tokenizer.fit(X, X_val=X.mean(axis=0, keepdims=True))
+        with pytest.warns(ConvergenceWarning, match="too few distinct rows") as caught:
+            tokenizer.fit(np.ones((9, 3)), X_val=np.ones((20, 3)))
+        assert len(caught) == 1
+
     @pytest.mark.parametrize("change", [lambda X: 100 * X, lambda X: X + 50])
     def test_another_scale_is_a_warning(self, tokenizer, X, change):
         with pytest.warns(UserWarning, match=r"another scale.*transform_input"):
             tokenizer.fit(X[:400], X_val=change(X[400:]))
+
+    def test_an_error_leaves_what_was_fitted(self, tokenizer, X):
+        codes = tokenizer.fit(X).transform(X)
+        with pytest.raises(ValueError, match="X_val cannot be used"):
+            tokenizer.fit(X[:, :7], X_val=X[:, :3])
+        assert_array_equal(tokenizer.transform(X), codes)
+        assert_array_equal(pickle.loads(pickle.dumps(tokenizer)).transform(X), codes)
+
+    def test_warnings_point_at_the_users_line(self, tokenizer, X):
+        with pytest.warns(UserWarning, match="another scale") as caught:
+            tokenizer.fit(X[:400], X_val=100 * X[400:])
+        assert caught[0].filename == __file__
+        with pytest.warns(ConvergenceWarning) as caught:
+            tokenizer.fit(X[:5])
+        assert caught[0].filename == __file__
 
     def test_another_width_or_no_number_is_an_error(self, tokenizer, X):
         with pytest.raises(ValueError, match=r"X_val cannot be used.*9 features"):

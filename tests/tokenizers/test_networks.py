@@ -3,6 +3,7 @@
 import copy
 import pickle
 
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -136,3 +137,68 @@ def test_a_collapsed_level_is_a_warning_with_a_remedy(cls, X, monkeypatch):
     monkeypatch.setattr(Codebooks, "after_step", collapse)
     with pytest.warns(ConvergenceWarning, match=r"Level 1 uses 1 of its 8.*balanced"):
         cls(**SMALL).fit(X)
+
+
+def test_inference_leaves_the_global_generator_alone(cls, X):
+    tokenizer = pickle.loads(pickle.dumps(cls(**SMALL).fit(X)))
+    torch.manual_seed(0)
+    tokenizer.transform(X)
+    drawn = torch.rand(1)
+    torch.manual_seed(0)
+    assert torch.equal(torch.rand(1), drawn)
+
+
+@pytest.mark.parametrize("encoder", [None, Encoder()], ids=["ours", "own"])
+def test_threads_do_not_disturb_each_other(encoder, X):
+    tokenizer = RQVAETokenizer(**SMALL, encoder=encoder)
+    alone = clone(tokenizer).fit(X).loss_curve_
+    fits = joblib.Parallel(4, prefer="threads")(
+        joblib.delayed(clone(tokenizer).fit)(X) for _ in range(8)
+    )
+    assert all(np.allclose(fit.loss_curve_, alone, rtol=1e-9) for fit in fits)
+
+
+@pytest.mark.parametrize("update", ["gradient", "ema"])
+@pytest.mark.parametrize("max_iter", [5, 30])
+def test_codes_on_a_frozen_autoencoder(update, max_iter, X):
+    frozen = [torch.nn.Linear(10, 4), torch.nn.Linear(4, 10)]
+    for layer in frozen:
+        layer.requires_grad_(False)
+    for pair in (frozen, [torch.nn.Identity(), torch.nn.Identity()]):
+        latent_dim = 4 if pair is frozen else 10
+        parameters = {**SMALL, "max_iter": max_iter, "latent_dim": latent_dim}
+        tokenizer = RQVAETokenizer(
+            **parameters, encoder=pair[0], decoder=pair[1], codebook_update=update
+        ).fit(X)
+        assert (tokenizer.codebook_usage_ > 0.5).all()
+        assert np.isfinite(tokenizer.score(X))
+
+
+class Logarithm(torch.nn.Linear):
+    """Latents of negative numbers are not numbers."""
+
+    def forward(self, input):
+        return torch.log(super().forward(input))
+
+
+def test_latents_that_are_not_finite(cls, X):
+    with pytest.raises(ValueError, match=r"latents that are not finite.*rate"):
+        cls(**{**SMALL, "max_iter": 5}, encoder=Logarithm(10, 4)).fit(X)
+
+
+def test_a_module_that_gives_no_tensor(cls, X):
+    with pytest.raises(ValueError, match=r"encoder turns.*into tuple"):
+        cls(**SMALL, encoder=torch.nn.LSTM(10, 4)).fit(X)
+
+
+def test_a_float64_module_keeps_its_digits(X):
+    layer = torch.nn.Linear(10, 4).double().requires_grad_(False)
+    tokenizer = RQVAETokenizer(**SMALL, encoder=layer).fit(X)
+    assert_array_equal(tokenizer.weights_["encoder.weight"], layer.weight.numpy())
+
+
+def test_balanced_batches_of_one_row(X):
+    tokenizer = RQVAETokenizer(
+        **{**SMALL, "batch_size": 1, "max_iter": 3}, assignment="balanced"
+    ).fit(X[:60])
+    assert (tokenizer.codebook_usage_ > 0.5).all()
