@@ -6,6 +6,7 @@ Set them with ``tokenizer.set_callbacks(...)``; they hear of every epoch of `fit
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ __all__ = ["EarlyStopping", "EpochLog"]
 Scorer = Callable[[Any, Any, Any], float]
 
 
-class _EpochCallback:
+class _EpochCallback(ABC):
     """The hooks that scikit-learn calls, brought down to three.
 
     Clones share their callbacks, so that one callback may follow several fits at once:
@@ -52,7 +53,7 @@ class _EpochCallback:
         """
         self._runs.pop(id(estimator), None)
 
-    def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
+    def on_fit_task_begin(self, estimator: Any, context: Any) -> None:  # noqa: B027
         """Do nothing.
 
         Parameters
@@ -94,11 +95,13 @@ class _EpochCallback:
             return False
         return self._after_epoch(id(estimator), fitted_estimator, X, y)
 
+    @abstractmethod
     def _new_run(self) -> Any:
-        raise NotImplementedError
+        """Return what to know of a fit that begins."""
 
+    @abstractmethod
     def _after_epoch(self, run: int, fitted: Any, X: Any, y: Any) -> bool:
-        raise NotImplementedError
+        """Look at the estimator, and say whether to end training."""
 
 
 class _Progress(NamedTuple):

@@ -68,8 +68,8 @@ MALFORMED = (
     SafetensorError,
 )
 
-# what is set up for one session, and is no part of what was fitted
-SESSION = {"_skl_callbacks", "_metadata_request"}
+# what belongs to the running program, and is no part of what was fitted
+TRANSIENT = {"_skl_callbacks", "_metadata_request"}
 
 # parameters that may hold a user's own network: code, which has no place in a file
 NETWORKS = ("encoder", "decoder")
@@ -135,7 +135,7 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
         packed = {
             k: {"network": k} if _is_network(k, v) else _pack(v, k, tensors)
             for k, v in vars(estimator).items()
-            if k not in SESSION
+            if k not in TRANSIENT
         }
     except TypeError as error:
         raise TypeError(f"{name} cannot be saved: {error}") from None
