@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
+from skhyper._utils._warn import warn_user
 
 # torch has one generator for all threads; who seeds it has it alone
 _SEEDING = threading.RLock()
@@ -44,10 +45,9 @@ def resolve_dtype(dtype: str, data: np.dtype[Any], device: torch.device) -> torc
     slow or missing.
     """
     if device.type == "mps" and dtype == "float64":
-        warnings.warn(
+        warn_user(
             "dtype='float64' is not available on device 'mps'; float32 is used.",
             UserWarning,
-            stacklevel=2,
         )
         return torch.float32
     if dtype == "auto":

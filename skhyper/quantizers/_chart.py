@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from skhyper._utils._warn import warn_user
 from skhyper.manifolds import (
     Euclidean,
     Lorentz,
@@ -89,13 +89,12 @@ class Chart:
         radius = np.sqrt(self.manifold.c * np.sum(Z * Z, axis=1))
         lost = np.count_nonzero(radius >= np.tanh(SATURATED_AT))
         if lost:
-            warnings.warn(
+            warn_user(
                 f"{lost} of {len(Z)} points lie more than {2 * SATURATED_AT:g} radii "
                 f"of curvature from the origin (curvature={self.manifold.c:g}), where "
                 "float64 coordinates no longer tell them apart. Lower curvature, use "
                 "curvature='auto', or scale the features down.",
                 UserWarning,
-                stacklevel=3,
             )
 
 

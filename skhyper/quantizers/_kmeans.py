@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -20,6 +19,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 from skhyper._utils._params import Interval, StrOptions, check_params
 from skhyper._utils._rows import Rows, gather
+from skhyper._utils._warn import warn_user
 from skhyper._utils._weights import (
     check_sample_weight,
     distinct_rows,
@@ -176,12 +176,11 @@ class HyperbolicKMeans(
         Z = self._learn(X, weight, unit)
         n_found = np.count_nonzero(self._mass)
         if n_found < self.n_clusters:
-            warnings.warn(
+            warn_user(
                 f"n_clusters={self.n_clusters}, but only {n_found} clusters were "
                 "found: X has too few distinct points of positive weight. Lower "
                 "n_clusters or give more samples.",
                 ConvergenceWarning,
-                stacklevel=2,
             )
         self.labels_ = self._nearest(Z)
         return self

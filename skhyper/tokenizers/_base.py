@@ -28,7 +28,6 @@ from skhyper.tokenizers._network import NetworkCoder, apply_half
 from skhyper.tokenizers._scale import Scale
 
 FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 # The share of the epochs that train the bare autoencoder before the codebooks start.
 PRETRAINING = 0.1
@@ -76,30 +75,20 @@ class BaseRQTokenizer(CallbackSupportMixin, NetworkCoder):
 
     n_levels: int
     codebook_size: int | Sequence[int]
-    latent_dim: int
-    hidden_layer_sizes: int | Sequence[int]
-    encoder: Any
-    decoder: Any
     max_iter: int
     batch_size: int
     learning_rate: float
     commitment_weight: float
     codebook_update: str
     assignment: str
-    beam_size: int
     early_stopping: bool
     validation_fraction: float
     n_iter_no_change: int
     tol: float
     warm_start: bool
     random_state: Any
-    device: str
-    dtype: str
     verbose: int | bool
 
-    weights_: dict[str, NDArray[Any]]
-    offset_: FloatArray
-    scale_: float
     loss_curve_: list[float]
     error_curve_: list[float]
     validation_scores_: list[float] | None
