@@ -10,20 +10,34 @@ __version__ = "0.1.0.dev0"
 # where each estimator lives; a name is imported when it is first asked for
 _NAMES = {
     "HRQVAETokenizer": "skhyper.tokenizers",
+    "HyperVQClassifier": "skhyper.classification",
+    "HyperVQTokenizer": "skhyper.tokenizers",
     "HyperbolicKMeans": "skhyper.quantizers",
+    "HyperbolicLogisticRegression": "skhyper.classification",
     "HyperbolicResidualQuantizer": "skhyper.quantizers",
     "RQVAETokenizer": "skhyper.tokenizers",
     "ResidualQuantizer": "skhyper.quantizers",
+    "SoftVQTokenizer": "skhyper.tokenizers",
+    "TokenPrior": "skhyper.generative",
+    "VQVAETokenizer": "skhyper.tokenizers",
 }
 __all__ = [
     "HRQVAETokenizer",
+    "HyperVQClassifier",
+    "HyperVQTokenizer",
     "HyperbolicKMeans",
+    "HyperbolicLogisticRegression",
     "HyperbolicResidualQuantizer",
     "RQVAETokenizer",
     "ResidualQuantizer",
+    "SoftVQTokenizer",
+    "TokenPrior",
+    "VQVAETokenizer",
     "__version__",
     "callbacks",
+    "classification",
     "datasets",
+    "generative",
     "io",
     "manifolds",
     "metrics",
@@ -36,7 +50,9 @@ __all__ = [
 if TYPE_CHECKING:
     from skhyper import (
         callbacks,
+        classification,
         datasets,
+        generative,
         io,
         manifolds,
         metrics,
@@ -45,12 +61,23 @@ if TYPE_CHECKING:
         quantizers,
         tokenizers,
     )
+    from skhyper.classification import (
+        HyperbolicLogisticRegression,
+        HyperVQClassifier,
+    )
+    from skhyper.generative import TokenPrior
     from skhyper.quantizers import (
         HyperbolicKMeans,
         HyperbolicResidualQuantizer,
         ResidualQuantizer,
     )
-    from skhyper.tokenizers import HRQVAETokenizer, RQVAETokenizer
+    from skhyper.tokenizers import (
+        HRQVAETokenizer,
+        HyperVQTokenizer,
+        RQVAETokenizer,
+        SoftVQTokenizer,
+        VQVAETokenizer,
+    )
 
 
 def __getattr__(name: str) -> Any:

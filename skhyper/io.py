@@ -38,6 +38,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 import skhyper
+from skhyper._utils._grid import grid_shape
 from skhyper._utils._params import check_params
 from skhyper.base import BaseCoder
 
@@ -51,10 +52,16 @@ ESTIMATORS: dict[str, type[BaseEstimator]] = {
     cls.__name__: cls
     for cls in (
         skhyper.HRQVAETokenizer,
+        skhyper.HyperVQClassifier,
+        skhyper.HyperVQTokenizer,
         skhyper.HyperbolicKMeans,
+        skhyper.HyperbolicLogisticRegression,
         skhyper.HyperbolicResidualQuantizer,
         skhyper.RQVAETokenizer,
         skhyper.ResidualQuantizer,
+        skhyper.SoftVQTokenizer,
+        skhyper.TokenPrior,
+        skhyper.VQVAETokenizer,
     )
 }
 
@@ -73,6 +80,9 @@ TRANSIENT = {"_skl_callbacks", "_metadata_request"}
 
 # parameters that may hold a user's own network: code, which has no place in a file
 NETWORKS = ("encoder", "decoder")
+
+# of strided convolutions
+WINDOW = 4
 
 CONTENT = (
     "A file holds None, numbers, str, lists, tuples, dicts with str keys, and NumPy "
@@ -381,12 +391,33 @@ def _shapes(estimator: BaseEstimator) -> Iterator[tuple[str, Any, tuple[int, ...
             yield f"codebooks_[{level}]", codes, (0, width)
             if hasattr(estimator, "_masses"):
                 yield f"_masses[{level}]", estimator._masses[level], (len(codes),)
+    if isinstance(estimator, skhyper.TokenPrior):
+        wide, weights = estimator._shape["width"], estimator.weights_
+        yield "columns", weights["columns"], (n_features, wide)
+        for level, size in enumerate(estimator.codebook_sizes_):
+            name = f"outputs.{level}.weight"
+            yield name, weights[name], (int(size), wide)
+    if isinstance(estimator, skhyper.HyperbolicLogisticRegression):
+        coef = estimator.coef_
+        yield "coef_", coef, (0, n_features)
+        yield "intercept_", estimator.intercept_, (len(coef),)
+    if hasattr(estimator, "gains_"):
+        for level, codes in enumerate(estimator.codebooks_):
+            yield f"gains_[{level}]", estimator.gains_[level], (len(codes),)
     if hasattr(estimator, "latent_dim"):
-        weights = estimator.weights_
+        weights, shape = estimator.weights_, estimator._input_shape
+        grid = grid_shape(shape)
         yield "offset_", estimator.offset_, (n_features,)
         yield "shift", weights["shift"], (width,)
-        yield from _layer_shapes(estimator, "encoder", n_features, width)
-        yield from _layer_shapes(estimator, "decoder", width, n_features)
+        yield "codes", np.empty(estimator.codes_shape_), (len(usage), *grid)
+        soft = isinstance(estimator, skhyper.SoftVQTokenizer)
+        outputs = width + soft * len(estimator.codebooks_[0])
+        size = n_features
+        if shape is not None:
+            yield "a row", np.empty(math.prod(shape)), (n_features,)
+            size = shape[0]
+        yield from _layer_shapes(estimator, "encoder", size, outputs)
+        yield from _layer_shapes(estimator, "decoder", width, size)
 
 
 def _layer_shapes(
@@ -398,7 +429,11 @@ def _layer_shapes(
     size, last = n_in, np.empty(n_in)
     for name, array in estimator.weights_.items():
         if name.startswith(half) and name.endswith("weight"):
-            yield name, array, (0, size)
+            _, _, *window = np.shape(array)
+            # transposed convolutions have their inputs first
+            if half == "decoder" and window[:1] == [WINDOW]:
+                array = np.swapaxes(array, 0, 1)
+            yield name, array, (0, size, *(window[:1] * len(window)))
             size = len(array)
         elif name.startswith(half):
             yield name, array, (size,)

@@ -9,10 +9,17 @@ from skhyper.quantizers import (
     HyperbolicResidualQuantizer,
     ResidualQuantizer,
 )
-from skhyper.tokenizers import HRQVAETokenizer, RQVAETokenizer
+from skhyper.tokenizers import (
+    HRQVAETokenizer,
+    HyperVQTokenizer,
+    RQVAETokenizer,
+    SoftVQTokenizer,
+    VQVAETokenizer,
+)
 
 SHALLOW = {"n_levels": 2, "codebook_size": 4}
-TRAINED = {**SHALLOW, "latent_dim": 3, "hidden_layer_sizes": (8,), "max_iter": 3}
+NETWORK = {"latent_dim": 3, "hidden_layer_sizes": (8,), "max_iter": 3}
+TRAINED = {**SHALLOW, **NETWORK}
 
 INSTANCES = [
     HyperbolicKMeans(n_clusters=4),
@@ -32,6 +39,10 @@ INSTANCES = [
         gradient="transport",
         residual="paper",
     ),
+    VQVAETokenizer(4, **NETWORK, gradient="rotation"),
+    SoftVQTokenizer(4, **NETWORK),
+    SoftVQTokenizer(4, **NETWORK, geometry="hyperbolic", posterior="reference"),
+    HyperVQTokenizer(**TRAINED),
 ]
 CODERS = [e for e in INSTANCES if isinstance(e, BaseCoder)]
 

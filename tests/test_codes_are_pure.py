@@ -34,7 +34,7 @@ def build(estimator):
     model = fitted(estimator, X[:200])
     if isinstance(model, BaseCoder):
         grid = np.stack(np.meshgrid(*map(range, model._sizes())), axis=-1)
-        codes = model.inverse_transform(grid.reshape(-1, 2))
+        codes = model.inverse_transform(grid.reshape(-1, grid.shape[-1]))
     else:
         codes = model.cluster_centers_
     one, other = np.random.RandomState(0).randint(len(codes), size=(2, N_ROWS // 2))
@@ -63,7 +63,8 @@ def assert_same(actual, expected):
 @every_estimator
 def test_rows_reach_several_codes(estimator):
     _, _, expected = case(estimator)
-    assert len(np.unique(expected, axis=0)) > 8
+    n_levels = getattr(estimator, "n_levels", 1)
+    assert len(np.unique(expected, axis=0)) > (8 if n_levels > 1 else 3)
     assert np.isfinite(expected).all()
 
 

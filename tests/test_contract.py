@@ -142,8 +142,10 @@ def test_frames_of_codes_decode(estimator, container):
 @every_coder
 def test_feature_names_count_the_levels(estimator):
     prefix = type(estimator).__name__.lower()
-    names = fitted(estimator).get_feature_names_out()
-    assert names.tolist() == [f"{prefix}{level}" for level in range(2)]
+    model = fitted(estimator)
+    names = model.get_feature_names_out()
+    n_levels = getattr(estimator, "n_levels", 1)
+    assert names.tolist() == [f"{prefix}{level}" for level in range(n_levels)]
 
 
 @every_estimator
@@ -238,7 +240,7 @@ def test_fitted_state_is_plain_numpy(estimator):
     for codebook in model.codebooks_:
         assert type(codebook) is np.ndarray
         assert codebook.dtype == np.float64
-    assert model.codebook_usage_.shape == (2,)
+    assert model.codebook_usage_.shape == (len(model.codebooks_),)
     assert np.all((model.codebook_usage_ > 0) & (model.codebook_usage_ <= 1))
     assert b"torch" not in pickle.dumps(model)
 

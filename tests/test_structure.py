@@ -23,9 +23,14 @@ ALLOWED = {
     "base": {"_utils", "manifolds"},
     "quantizers": {"quantizers", "base", "manifolds", "_utils"},
     "tokenizers": {"tokenizers", "quantizers", "base", "manifolds", "_nn", "_utils"},
+    "classification": {
+        *("classification", "tokenizers", "quantizers", "base", "manifolds", "_nn"),
+        "_utils",
+    },
+    "generative": {"generative", "metrics", "_nn", "_utils"},
     "callbacks": {"metrics"},
     "presets": set(),
-    "io": {"tokenizers", "quantizers", "base", "manifolds", "_utils"},
+    "io": {"base", "_utils"},
 }
 
 

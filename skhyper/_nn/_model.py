@@ -1,4 +1,4 @@
-"""An autoencoder whose bottleneck is a residual stack on a manifold."""
+"""An autoencoder with codes at its bottleneck."""
 
 from __future__ import annotations
 
@@ -10,58 +10,39 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from skhyper._nn._codebooks import CODEBOOKS, manifold_reach
-from skhyper._nn._search import ASSIGNMENTS, beam, greedy
-from skhyper._nn._through import THROUGH
-from skhyper.manifolds._residual import RESIDUAL_RULES
+from skhyper._nn._bottleneck import Bottleneck, Passed
+from skhyper._nn._codebooks import manifold_reach
 
 # rows that pass the network at once where no gradient is kept
 EVALUATION_ROWS = 4096
-
-
-class Parts(NamedTuple):
-    """What an autoencoder is made of, by the names that its users give."""
-
-    residual: str = "exact"
-    gradient: str = "tangent"
-    codebook_update: str = "gradient"
-    assignment: str = "nearest"
-    beam_size: int = 1
-
-
-class Quantized(NamedTuple):
-    """What the residual stack makes of a batch of points."""
-
-    codes: list[torch.Tensor]  # per level, (n,)
-    residuals: list[torch.Tensor]  # before each level, detached
-    chosen: list[torch.Tensor]  # the code of each level, attached to its codebook
-    prefixes: list[torch.Tensor]  # reconstructions of every depth, detached
 
 
 class Losses(NamedTuple):
     """Weighted means over a batch."""
 
     total: torch.Tensor
-    reconstruction: torch.Tensor
+    error: torch.Tensor  # the part that decides which weights are best, detached
 
 
-class ResidualAutoencoder(nn.Module):
-    """Encoder, residual codebooks and decoder.
+class Autoencoder(nn.Module):
+    """Encoder, bottleneck and decoder.
 
     Parameters
     ----------
     encoder, decoder : Module
-        Features to tangent vectors at the origin, and back.
-    manifold : Euclidean or PoincareBall
-        Where latents and codes live.
-    parts : Parts
-        The residual rule, the way of the gradient, how codes are found and trained.
+        Features (n, n_features) to all positions' tangent vectors at the origin, each
+        followed by what else the bottleneck needs, (n, n_positions * width), and the
+        tangent vectors (n, n_positions * latent_dim) back to features.
+    bottleneck : Bottleneck
+        How latents become codes.
+    latent_dim : int
+        Dimensions of a latent.
+    n_positions : int, default=1
+        Latents of a row: the places of a picture or a sound that have codes.
     point_dtype : torch.dtype
         The dtype of the step on the manifold.
     dtype : torch.dtype
         The dtype of the network.
-    latent_dim : int
-        Width of the encoder's output.
     draws : bool, default=False
         Whether layers may draw random numbers in training, as dropout does.
     """
@@ -73,22 +54,21 @@ class ResidualAutoencoder(nn.Module):
         self,
         encoder: nn.Module,
         decoder: nn.Module,
-        manifold: Any,
-        parts: Parts,
+        bottleneck: Bottleneck,
         *,
+        latent_dim: int,
+        n_positions: int = 1,
         point_dtype: torch.dtype,
         dtype: torch.dtype,
-        latent_dim: int,
         draws: bool = False,
     ) -> None:
         super().__init__()
-        self.draws = draws
         self.encoder, self.decoder = encoder.to(dtype), decoder.to(dtype)
-        self.manifold, self.parts = manifold, parts
-        self.rule = RESIDUAL_RULES[parts.residual]
-        self.point_dtype = point_dtype
-        self.codebooks = CODEBOOKS[parts.codebook_update](manifold)
-        self.reach = manifold_reach(manifold)
+        self.bottleneck, self.codebooks = bottleneck, bottleneck.codebooks
+        self.manifold = bottleneck.manifold
+        self.latent_dim, self.n_positions = latent_dim, n_positions
+        self.point_dtype, self.draws = point_dtype, draws
+        self.reach = manifold_reach(self.manifold)
         self.register_buffer("shift", torch.zeros(latent_dim, dtype=dtype))
         self.register_buffer("scale", torch.ones((), dtype=dtype))
 
@@ -119,22 +99,65 @@ class ResidualAutoencoder(nn.Module):
         state = {name: torch.from_numpy(np.array(v)) for name, v in weights.items()}
         self.load_state_dict(state)
 
-    def embed(self, x: torch.Tensor) -> torch.Tensor:
-        """Return tangent latents, bounded smoothly: a clip would kill gradients."""
-        v = (self.encoder(x) - self.shift) * self.scale
+    def latents(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the tangent latents of all positions, and what else comes with them.
+
+        Both have one row a position: (n * n_positions, ...). Tangents are bounded
+        smoothly: a clip would kill gradients.
+        """
+        v, extra = self.raw(x)
+        v = (v - self.shift) * self.scale
         if self.reach is None:
-            return v
+            return v, extra
         length = torch.linalg.vector_norm(v, dim=-1, keepdim=True) / self.reach
         safe = torch.where(length > 1e-4, length, 1.0)
-        return v * torch.where(length > 1e-4, torch.tanh(safe) / safe, 1.0)
+        return v * torch.where(length > 1e-4, torch.tanh(safe) / safe, 1.0), extra
+
+    def embed(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the tangent latents of a row in one row."""
+        return self.latents(x)[0].reshape(len(x), -1)
+
+    def embed_with_extra(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the same with what else comes with each latent behind it."""
+        return torch.cat(self.latents(x), dim=-1).reshape(len(x), -1)
 
     def decode(self, u: torch.Tensor) -> torch.Tensor:
-        """Return the features of tangent latents."""
-        return self.decoder(u.to(self.dtype) / self.scale + self.shift)
+        """Return the features of tangent latents, given in rows of any length."""
+        return self.decoder(self.uncentred(u))
 
-    def autoencode(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the features of latents that are neither bounded nor quantized."""
-        return self.decoder(self.encoder(x))
+    def uncentred(self, u: torch.Tensor) -> torch.Tensor:
+        """Return tangent latents as the encoder gives them, a sample in a row."""
+        v = u.reshape(-1, self.latent_dim).to(self.dtype) / self.scale + self.shift
+        return v.reshape(-1, self.n_positions * self.latent_dim)
+
+    def pretraining_loss(
+        self, x: torch.Tensor, weight: torch.Tensor, *target: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the loss of latents that are neither bounded nor quantized."""
+        v, _ = self.raw(x)
+        x_hat = self.decoder(v.reshape(len(x), -1))
+        return torch.mean(weight * torch.mean((x - x_hat) ** 2, dim=-1))
+
+    def losses(
+        self, x: torch.Tensor, weight: torch.Tensor, *target: torch.Tensor
+    ) -> tuple[Losses, Passed]:
+        """Return the training losses of a batch, and what the bottleneck made of it."""
+        passed, of_points = self._pass(x, weight)
+        error = torch.mean(weight * self.errors(x, passed.tangents, *target))
+        total = error + torch.mean(of_points * passed.losses)
+        return Losses(total, error.detach()), passed
+
+    def errors(
+        self, x: torch.Tensor, tangents: torch.Tensor, *target: torch.Tensor
+    ) -> torch.Tensor:
+        """Return what the decoder makes wrong of each row."""
+        return torch.mean((x - self.decode(tangents)) ** 2, dim=-1)
+
+    @torch.no_grad()
+    def evaluate(self, x: torch.Tensor, *target: torch.Tensor) -> torch.Tensor:
+        """Return the errors of rows, quantized as ever after training."""
+        passed, _ = self._pass(x, torch.ones_like(x[:, 0]))
+        return self.errors(x, passed.tangents, *target)
 
     @torch.no_grad()
     def centre_latents(self, x: torch.Tensor, weight: torch.Tensor) -> None:
@@ -146,8 +169,9 @@ class ResidualAutoencoder(nn.Module):
         """
         self.eval()
         parts = torch.split(x, EVALUATION_ROWS)
-        v = torch.cat([self.encoder(part) for part in parts])
-        share = (weight / weight.sum()).to(v.dtype)[:, None]
+        v = torch.cat([self.raw(part)[0] for part in parts])
+        share = self.of_points(weight / weight.sum()).to(v.dtype)[:, None]
+        share = share / self.n_positions
         mean = torch.sum(share * v, dim=0)
         square = float(torch.sum(share * (v - mean) ** 2))
         self.shift.copy_(mean)
@@ -155,74 +179,19 @@ class ResidualAutoencoder(nn.Module):
         noise = 1e-12 * float(mean @ mean)
         self.scale.fill_(square**-0.5 if square > noise else 1.0)
 
-    def quantize(self, z: torch.Tensor, weight: torch.Tensor) -> Quantized:
-        """Encode points; residuals carry no gradient from level to level."""
-        points, residual = self.codebooks.points(), z.detach()
-        books = [book.detach() for book in points]
-        codes = self._search(residual, books, weight)
-        residuals, chosen = [], []
-        for book, column in zip(points, codes, strict=True):
-            residuals.append(residual)
-            chosen.append(book[column])
-            if len(chosen) < len(points):
-                taken = chosen[-1].detach()
-                residual = self.rule.subtract(self.manifold, residual, taken)
-        with torch.no_grad():
-            prefixes = [
-                self.rule.fold(self.manifold, chosen[: depth + 1])
-                for depth in range(len(chosen))
-            ]
-        return Quantized(codes, residuals, chosen, prefixes)
+    def raw(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what the encoder says of all positions: latents, and the rest."""
+        width = self.latent_dim + self.bottleneck.n_extra
+        out = self.encoder(x).reshape(-1, width)
+        return out[:, : self.latent_dim], out[:, self.latent_dim :]
 
-    def _search(
-        self, z: torch.Tensor, books: list[torch.Tensor], weight: torch.Tensor
-    ) -> list[torch.Tensor]:
-        """Return the code of each level: in training they may be balanced."""
-        if self.parts.assignment != "nearest" and self.training:
-            assign = ASSIGNMENTS[self.parts.assignment]
-            return greedy(self.manifold, self.rule, z, books, weight, assign)
-        if self.parts.beam_size > 1:
-            width = self.parts.beam_size
-            return beam(self.manifold, self.rule, z, books, weight, width)
-        return greedy(self.manifold, self.rule, z, books, weight)
+    def _pass(
+        self, x: torch.Tensor, weight: torch.Tensor
+    ) -> tuple[Passed, torch.Tensor]:
+        u, extra = (part.to(self.point_dtype) for part in self.latents(x))
+        of_points = self.of_points(weight)
+        return self.bottleneck(u, extra, of_points, self.training), of_points
 
-    def losses(
-        self, x: torch.Tensor, weight: torch.Tensor, commitment_weight: float
-    ) -> tuple[Losses, Quantized]:
-        """Return the training losses of a batch.
-
-        ``codebook`` pulls codes to residuals, unless sums train them; ``commitment``
-        pulls latents to the reconstructions of every prefix. With exact residuals both
-        have one value, ``d(0, r_i)^2``, since prefixes telescope; in this form no
-        gradient passes through a chain of Moebius operations.
-        """
-        u = self.embed(x).to(self.point_dtype)
-        z = self.manifold.expmap0(u)
-        quantized = self.quantize(z, weight)
-        half = self.manifold.sq_half_dist
-        quantization = commitment_weight * _mean(
-            half(z, prefix) for prefix in quantized.prefixes
-        )
-        if self.codebooks.by_gradient:
-            quantization = quantization + _mean(
-                half(r, q) for r, q in _pairs(quantized)
-            )
-        through = THROUGH[self.parts.gradient]
-        x_hat = self.decode(through(self.manifold, u, z, quantized.prefixes[-1]))
-        reconstruction = torch.mean(weight * torch.mean((x - x_hat) ** 2, dim=-1))
-        total = reconstruction + torch.mean(weight * quantization)
-        return Losses(total, reconstruction.detach()), quantized
-
-    def reconstruct(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the features of the codes of a batch."""
-        z = self.manifold.expmap0(self.embed(x).to(self.point_dtype))
-        quantized = self.quantize(z, torch.ones_like(z[:, 0]))
-        return self.decode(self.manifold.logmap0(quantized.prefixes[-1]))
-
-
-def _pairs(quantized: Quantized) -> Any:
-    return zip(quantized.residuals, quantized.chosen, strict=True)
-
-
-def _mean(terms: Any) -> torch.Tensor:
-    return torch.stack(list(terms)).mean(dim=0)
+    def of_points(self, weight: torch.Tensor) -> torch.Tensor:
+        """Return the weights of rows for each of their positions."""
+        return weight.repeat_interleave(self.n_positions)

@@ -71,7 +71,7 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 
 
 def to_tensor(
-    X: NDArray[Any], dtype: torch.dtype, device: torch.device
+    X: NDArray[Any], dtype: torch.dtype | None, device: torch.device
 ) -> torch.Tensor:
     """Return `X` as a tensor; read-only or oddly strided arrays are copied first."""
     return torch.from_numpy(np.require(X, requirements=["C", "W"])).to(device, dtype)

@@ -5,7 +5,9 @@ what comes back: ``tangent`` copies the gradient in tangent coordinates at the o
 which damps nothing; ``identity`` copies it in ball coordinates, as straight-through
 estimators of hyperbolic papers do; ``transport`` carries it along the geodesic from the
 reconstruction to the latent (Colombo & Ayoughi 2026, Eq. 12, times 4, so that it is the
-identity at the origin and in flat space).
+identity at the origin and in flat space); ``rotation`` turns and stretches it, in
+tangent coordinates, as the latent is turned and stretched onto its reconstruction
+(Fifty et al. 2025, Eq. 4).
 """
 
 from __future__ import annotations
@@ -15,6 +17,9 @@ from typing import Any
 
 import torch
 
+# lengths below this have no direction
+SHORTEST = 1e-12
+
 Through = Callable[[Any, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
@@ -22,6 +27,27 @@ def _tangent(
     manifold: Any, u: torch.Tensor, z: torch.Tensor, z_hat: torch.Tensor
 ) -> torch.Tensor:
     return u + (manifold.logmap0(z_hat) - u).detach()
+
+
+def _rotation(
+    manifold: Any, u: torch.Tensor, z: torch.Tensor, z_hat: torch.Tensor
+) -> torch.Tensor:
+    target = manifold.logmap0(z_hat)
+    with torch.no_grad():
+        lengths = torch.linalg.vector_norm(u, dim=-1, keepdim=True).clamp(min=SHORTEST)
+        stretch = torch.linalg.vector_norm(target, dim=-1, keepdim=True) / lengths
+        e = u / lengths
+        q = target / (stretch * lengths).clamp(min=SHORTEST)
+        half = e + q
+        across = torch.linalg.vector_norm(half, dim=-1, keepdim=True)
+        w = half / across.clamp(min=SHORTEST)
+        # what has no direction, or the opposite one, no single rotation brings over
+        turns = (across > 1e-3) & (lengths > SHORTEST) & (stretch > SHORTEST)
+    along_w, along_e = (torch.sum(a * u, dim=-1, keepdim=True) for a in (w, e))
+    rotated = stretch * (u - 2 * along_w * w + 2 * along_e * q)
+    # forward it is the target itself, without the rounding of the rotation
+    rotated = rotated + (target - rotated).detach()
+    return torch.where(turns, rotated, _tangent(manifold, u, z, z_hat))
 
 
 def _identity(
@@ -57,4 +83,6 @@ THROUGH: dict[str, Through] = {
     "tangent": _tangent,
     "identity": _identity,
     "transport": _transport,
+    "straight-through": _tangent,
+    "rotation": _rotation,
 }

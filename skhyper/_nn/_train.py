@@ -12,13 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from skhyper._nn._bottleneck import Passed
 from skhyper._nn._codebooks import adamw
-from skhyper._nn._model import (
-    EVALUATION_ROWS,
-    Losses,
-    Quantized,
-    ResidualAutoencoder,
-)
+from skhyper._nn._model import EVALUATION_ROWS, Autoencoder, Losses
 from skhyper._nn._runtime import seeded
 from skhyper._utils._warn import warn_user
 
@@ -47,7 +43,6 @@ class Settings:
 
     batch_size: int
     learning_rate: float
-    commitment_weight: float
     n_iter_no_change: int
     tol: float
     seed: int
@@ -64,35 +59,37 @@ class History:
 
 
 class Trainer:
-    """Fit a `ResidualAutoencoder`.
+    """Fit an `Autoencoder`.
 
     Parameters
     ----------
-    model : ResidualAutoencoder
+    model : Autoencoder
         The network; its codebooks may come later, by `start`.
-    training : pair of tensors (n, n_features) and (n,)
-        Rows and their weights, of mean 1, on the model's device.
+    training : tensors (n, n_features), (n,) and possibly (n,)
+        Rows, their weights, of mean 1, and targets, on the model's device.
     settings : Settings
         Hyper-parameters.
     observer : Observer, optional
         Told of every epoch.
-    validation : pair of tensors, optional
-        Rows and weights whose reconstruction error then decides.
+    validation : tensors, optional
+        Rows, weights and possibly targets, whose error then decides.
     """
 
     def __init__(
         self,
-        model: ResidualAutoencoder,
-        training: tuple[torch.Tensor, torch.Tensor],
+        model: Autoencoder,
+        training: tuple[torch.Tensor, ...],
         settings: Settings,
         observer: Observer | None = None,
-        validation: tuple[torch.Tensor, torch.Tensor] | None = None,
+        validation: tuple[torch.Tensor, ...] | None = None,
     ) -> None:
-        self.model, (self.X, self.weight) = model, training
+        self.model, self.training = model, training
+        self.X, self.weight = training[:2]
         self.settings, self.validation = settings, validation
         self.observer = observer or _NoObserver()
         # on the CPU, so that a seed shuffles the same way on every device
         self._generator = torch.Generator().manual_seed(settings.seed)
+        model.bottleneck.generator = self._generator
         self._optimizers: list[torch.optim.Optimizer] = []
         self.stopped = False
 
@@ -140,12 +137,13 @@ class Trainer:
         self.start()
         best, lowest, stalled = _snapshot(self.model), float("inf"), 0
         if trained:
-            lowest = self._error(*(self.validation or (self.X, self.weight)))
+            lowest = self._error(*(self.validation or self.training))
         try:
             for epoch in range(1, n_epochs + 1):
                 if self.stopped:
                     break
                 self.observer.begin()
+                self.model.bottleneck.anneal((epoch - 1) / max(1, n_epochs - 1))
                 loss, training_error, last = self._epoch(epoch)
                 # the reconstruction decides: the quantization losses rise for a while
                 # as the encoder spreads its latents, and that is no failure
@@ -238,9 +236,7 @@ class Trainer:
         self.model.train()
         with self._own_generator(number):
             for rows in self._batches():
-                x = self.X[rows]
-                error = torch.mean((x - self.model.autoencode(x)) ** 2, dim=-1)
-                loss = torch.mean(self.weight[rows] * error)
+                loss = self.model.pretraining_loss(*_take(self.training, rows))
                 self._step(loss)
                 total += loss.detach()
         return float(total)
@@ -260,8 +256,11 @@ class Trainer:
             optimizer.step()
 
     def _network(self) -> list[torch.nn.Parameter]:
-        halves = [*self.model.encoder.parameters(), *self.model.decoder.parameters()]
-        return [weight for weight in halves if weight.requires_grad]
+        return [
+            weight
+            for name, weight in self.model.named_parameters()
+            if not name.startswith("codebooks") and weight.requires_grad
+        ]
 
     def _start_bare(self) -> None:
         network = self._network()
@@ -274,7 +273,7 @@ class Trainer:
         order = torch.randperm(n, generator=self._generator).to(self.X.device)
         return torch.tensor_split(order, -(-n // self.settings.batch_size))
 
-    def _epoch(self, number: int) -> tuple[float, float, Quantized]:
+    def _epoch(self, number: int) -> tuple[float, float, Passed]:
         """Take one pass over the data in shuffled batches of nearly equal size."""
         model = self.model
         self._counts = [
@@ -285,37 +284,35 @@ class Trainer:
         model.train()
         with self._own_generator(number):
             for rows in self._batches():
-                losses, quantized = self._train_on(rows)
-                pair = torch.stack([losses.total.detach(), losses.reconstruction])
+                losses, passed = self._train_on(rows)
+                pair = torch.stack([losses.total.detach(), losses.error])
                 sums += pair * (len(rows) / len(self.X))
         loss, error = sums.tolist()
-        return loss, error, quantized
+        return loss, error, passed
 
-    def _train_on(self, rows: torch.Tensor) -> tuple[Losses, Quantized]:
+    def _train_on(self, rows: torch.Tensor) -> tuple[Losses, Passed]:
         """Take one step on a batch, and count the codes that it used."""
-        weight, codebooks = self.weight[rows], self.model.codebooks
-        losses, quantized = self.model.losses(
-            self.X[rows], weight, self.settings.commitment_weight
-        )
+        batch = _take(self.training, rows)
+        losses, passed = self.model.losses(*batch)
         self._step(losses.total)
-        codebooks.after_step(quantized.codes, quantized.residuals, weight)
-        for count, codes in zip(self._counts, quantized.codes, strict=True):
+        weight = self.model.of_points(batch[1])
+        self.model.codebooks.after_step(passed.codes, passed.residuals, weight)
+        for count, codes in zip(self._counts, passed.codes, strict=True):
             count += torch.bincount(codes, minlength=len(count))
-        return losses, quantized
+        return losses, passed
 
     @torch.no_grad()
-    def _error(self, X: torch.Tensor, weight: torch.Tensor) -> float:
-        """Return the reconstruction error of rows, as the model would encode them."""
+    def _error(self, X: torch.Tensor, weight: torch.Tensor, *target: Any) -> float:
+        """Return the error of rows, as the model would encode them."""
         self.model.eval()
         error = 0.0
-        parts = (torch.split(t, EVALUATION_ROWS) for t in (X, weight))
-        for x, w in zip(*parts, strict=True):
-            x_hat = self.model.reconstruct(x)
-            error += float(torch.sum(w * torch.mean((x - x_hat) ** 2, dim=-1)))
+        parts = (torch.split(t, EVALUATION_ROWS) for t in (X, weight, *target))
+        for x, w, *t in zip(*parts, strict=True):
+            error += float(torch.sum(w * self.model.evaluate(x, *t)))
         return error / float(weight.sum())
 
     @torch.no_grad()
-    def _revive(self, last: Quantized) -> None:
+    def _revive(self, last: Passed) -> None:
         """Move codes that an epoch has not used onto residuals of its last batch."""
         for level, (count, residual) in enumerate(
             zip(self._counts, last.residuals, strict=True)
@@ -331,3 +328,9 @@ class Trainer:
 
 def _snapshot(model: torch.nn.Module) -> dict[str, Any]:
     return copy.deepcopy(model.state_dict())
+
+
+def _take(
+    tensors: tuple[torch.Tensor, ...], rows: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
+    return tuple(tensor[rows] for tensor in tensors)

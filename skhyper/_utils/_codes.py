@@ -47,25 +47,29 @@ def check_beam_size(beam_size: int, sizes: Sequence[int]) -> None:
         )
 
 
-def warn_if_collapsed(usage: NDArray[np.float64], sizes: Sequence[int]) -> None:
+def warn_if_collapsed(
+    usage: NDArray[np.float64], sizes: Sequence[int], remedy: str
+) -> None:
     """Warn of levels that use less than half of their codes."""
     for level, (share, size) in enumerate(zip(usage, sizes, strict=True)):
         if share < COLLAPSED:
             warn_user(
-                f"Level {level} uses {round(share * size)} of its {size} codes. Lower "
-                "codebook_size, raise max_iter, lower commitment_weight, or set "
-                "assignment='balanced'.",
+                f"Level {level} uses {round(share * size)} of its {size} codes. "
+                f"{remedy}.",
                 ConvergenceWarning,
             )
 
 
-def check_codes(codes: ArrayLike, sizes: Sequence[int]) -> NDArray[np.int64]:
-    """Return `codes` as (n_samples, m) int64 with ``1 <= m <= len(sizes)``.
+def check_codes(
+    codes: ArrayLike, sizes: Sequence[int], n_positions: int = 1
+) -> NDArray[np.int64]:
+    """Return `codes` as int64, a column for each position of the first levels.
 
     Raises
     ------
     ValueError
-        If the codes are not integers, not 2-D, empty, too wide, or out of range.
+        If the codes are not integers, not 2-D, empty, no whole number of levels wide,
+        too wide, or out of range.
     """
     array = np.asarray(codes)
     if array.ndim != 2:
@@ -80,21 +84,43 @@ def check_codes(codes: ArrayLike, sizes: Sequence[int]) -> NDArray[np.int64]:
         )
     if array.shape[0] == 0:
         raise ValueError("codes has 0 samples; at least 1 is needed.")
-    if not 1 <= array.shape[1] <= len(sizes):
-        raise ValueError(
-            f"codes has {array.shape[1]} columns, expected 1 to {len(sizes)}: the "
-            "fitted levels, or the first of them for a coarser reconstruction."
-        )
-    for level, size in enumerate(sizes[: array.shape[1]]):
-        column = array[:, level]
-        bad = np.flatnonzero((column < 0) | (column >= size))
+    _check_width(array.shape[1], len(sizes), n_positions)
+    for at, column in enumerate(array.T):
+        level = at // n_positions
+        bad = np.flatnonzero((column < 0) | (column >= sizes[level]))
         if bad.size:
             raise ValueError(
                 f"codes has the token {column[bad[0]]} in row {bad[0]}, level "
-                f"{level}; the fitted codebook of that level has {size} codes, so "
-                f"tokens run from 0 to {size - 1}."
+                f"{level}; the fitted codebook of that level has {sizes[level]} codes, "
+                f"so tokens run from 0 to {sizes[level] - 1}."
             )
     return array.astype(np.int64, copy=False)
+
+
+def _check_width(width: int, n_levels: int, n_positions: int) -> None:
+    if width % n_positions == 0 and 1 <= width // n_positions <= n_levels:
+        return
+    each = "" if n_positions == 1 else f", in columns of {n_positions} positions each"
+    raise ValueError(
+        f"codes has {width} columns, expected 1 to {n_levels}: the fitted levels, or "
+        f"the first of them for a coarser reconstruction{each}."
+    )
+
+
+def fold_codes(codes: NDArray[np.int64], n_positions: int) -> NDArray[np.int64]:
+    """Return a row a sample, level-major, from a row a position of each sample."""
+    if n_positions == 1:
+        return codes
+    split = codes.reshape(-1, n_positions, codes.shape[1])
+    return split.transpose(0, 2, 1).reshape(len(split), -1)
+
+
+def unfold_codes(codes: NDArray[np.int64], n_positions: int) -> NDArray[np.int64]:
+    """Return a row a position of each sample: what `fold_codes` has folded."""
+    if n_positions == 1:
+        return codes
+    split = codes.reshape(len(codes), -1, n_positions)
+    return split.transpose(0, 2, 1).reshape(-1, split.shape[1])
 
 
 def mixed_radix(codes: NDArray[np.int64], sizes: Sequence[int]) -> NDArray[np.int64]:

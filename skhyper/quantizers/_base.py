@@ -20,7 +20,7 @@ from skhyper._utils._weights import (
     distinct_rows,
     weight_unit,
 )
-from skhyper.base import BaseCoder, check_X
+from skhyper.base import UnsupervisedCoder, check_X
 from skhyper.manifolds import Euclidean, PoincareBall
 from skhyper.quantizers._chart import Chart
 from skhyper.quantizers._levels import (
@@ -56,7 +56,7 @@ class unless_refit:
         return MethodType(self._method, estimator)
 
 
-class BaseResidualQuantizer(BaseCoder):
+class BaseResidualQuantizer(UnsupervisedCoder):
     """Fit, encode and decode over a `Chart`; the subclass names the space."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {

@@ -300,7 +300,7 @@ class HyperbolicKMeans(
 
     def _absorb(self, rows: Rows) -> None:
         """Move the centers towards the rows of a chunk."""
-        cloud, centers = self._cloud(*rows), self._centers()
+        cloud, centers = self._cloud(rows.X, rows.weight), self._centers()
         labels, _ = cloud.assign(centers)
         codes, self._mass, _ = absorb(cloud, labels, centers, self._mass)
         self.cluster_centers_ = self._chart().features(codes)

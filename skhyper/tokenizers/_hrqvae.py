@@ -10,10 +10,10 @@ import numpy as np
 
 from skhyper._utils._params import Interval, StrOptions
 from skhyper.manifolds import PoincareBall
-from skhyper.tokenizers._base import BaseRQTokenizer
+from skhyper.tokenizers._nearest import ResidualTokenizer
 
 
-class HRQVAETokenizer(BaseRQTokenizer):
+class HRQVAETokenizer(ResidualTokenizer):
     """Autoencoder with residual quantization in the Poincare ball.
 
     Parameters
@@ -26,6 +26,13 @@ class HRQVAETokenizer(BaseRQTokenizer):
         Dimensions of the latent space, where codes live.
     hidden_layer_sizes : int or array-like of int, default=(512, 256, 128)
         Widths of the encoder's hidden layers; the decoder mirrors them.
+    input_shape : tuple of int or None, default=None
+        Shape of a row that is a picture, (channels, height, width), or a sound,
+        (channels, length). It brings the convolutional network of [4]_, with two
+        strided convolutions for pictures (a code for each 4 x 4 pixels) or six for
+        sounds (one for each 64 samples), and two residual blocks. Rows stay flat.
+    n_channels : int, default=64
+        Width of its convolutions; `hidden_layer_sizes` is not used then.
     encoder : torch.nn.Module, "hyperbolic" or None, default=None
         A network of your own from rows (n, n_features) to latents (n, latent_dim), to
         take the place of the linear layers with ReLU; it is copied, and trained from
@@ -101,6 +108,9 @@ class HRQVAETokenizer(BaseRQTokenizer):
         The codes of each level, in ball coordinates.
     curvature_ : float
         The curvature used.
+    codes_shape_ : tuple of int
+        ``(n_levels,)``, followed by the grid of positions where `input_shape` is given:
+        ``codes.reshape(-1, *codes_shape_)`` folds codes.
     weights_ : dict of str to array
         Parameters of the encoder and the decoder.
     loss_curve_ : list of float
@@ -113,7 +123,7 @@ class HRQVAETokenizer(BaseRQTokenizer):
     n_iter_ : int
         Number of epochs after the pretraining.
     labels_ : int64 array of shape (n_samples,)
-        The first token of each training row.
+        The first token of each training row; not where a row has several positions.
     codebook_usage_ : array of shape (n_levels,)
         Share of each codebook that the training rows use.
     offset_ : float64 array of shape (n_features,)
@@ -148,6 +158,8 @@ class HRQVAETokenizer(BaseRQTokenizer):
        Eq. 8. arXiv:2609.26342.
     .. [3] O. Ganea, G. Becigneul, T. Hofmann, "Hyperbolic Neural Networks", NeurIPS
        2018. arXiv:1805.09112.
+    .. [4] A. van den Oord, O. Vinyals, K. Kavukcuoglu, "Neural Discrete
+       Representation Learning", NeurIPS 2017. arXiv:1711.00937.
 
     Examples
     --------
@@ -164,7 +176,7 @@ class HRQVAETokenizer(BaseRQTokenizer):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **BaseRQTokenizer._parameter_constraints,
+        **ResidualTokenizer._parameter_constraints,
         "curvature": [Interval(Real, 0, np.inf, closed="neither")],
         "residual": [StrOptions({"exact", "paper", "tangent"})],
         "gradient": [StrOptions({"tangent", "transport", "identity"})],
@@ -179,6 +191,8 @@ class HRQVAETokenizer(BaseRQTokenizer):
         *,
         latent_dim: int = 32,
         hidden_layer_sizes: int | Sequence[int] = (512, 256, 128),
+        input_shape: Sequence[int] | None = None,
+        n_channels: int = 64,
         encoder: Any = None,
         decoder: Any = None,
         max_iter: int = 200,
@@ -205,6 +219,8 @@ class HRQVAETokenizer(BaseRQTokenizer):
         self.codebook_size = codebook_size
         self.latent_dim = latent_dim
         self.hidden_layer_sizes = hidden_layer_sizes
+        self.input_shape = input_shape
+        self.n_channels = n_channels
         self.encoder = encoder
         self.decoder = decoder
         self.max_iter = max_iter
@@ -232,10 +248,6 @@ class HRQVAETokenizer(BaseRQTokenizer):
 
     def _manifold(self) -> PoincareBall:
         return PoincareBall(self.curvature_)
-
-    def _parts(self) -> dict[str, Any]:
-        own = {"residual": self.residual, "gradient": self.gradient}
-        return {**super()._parts(), **own}
 
     def _learnt(self, model: Any, *moment: Any) -> dict[str, Any]:
         return {**super()._learnt(model, *moment), "curvature_": model.manifold.c}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
+from skhyper._utils._grid import grid_shape
 from skhyper.base import BaseCoder, check_X
 from skhyper.quantizers._stack import ResidualStack
 from skhyper.tokenizers._scale import Scale
@@ -27,24 +29,30 @@ _networks: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 class NetworkCoder(BaseCoder):
     """Encode and decode by a network whose weights are kept as NumPy arrays.
 
-    The subclass names the manifold and the parts of the stack, and trains.
+    The subclass names the manifold and the bottleneck, and trains. What it does not
+    offer as a parameter is a constant of the class.
     """
 
     latent_dim: int
     hidden_layer_sizes: int | Sequence[int]
     encoder: Any
     decoder: Any
-    beam_size: int
+    input_shape: Sequence[int] | None
+    n_channels: int
+    n_levels: int = 1
+    residual: str = "exact"
+    beam_size: int = 1
     device: str
     dtype: str
     weights_: dict[str, NDArray[Any]]
+    codes_shape_: tuple[int, ...]
     _encoder_kind: str
     offset_: FloatArray
     scale_: float
 
     @abstractmethod
-    def _parts(self) -> dict[str, Any]:
-        """Return what the stack is made of, as keywords of `skhyper._nn` Parts."""
+    def _bottleneck(self, manifold: Any) -> Any:
+        """Return a new `skhyper._nn` Bottleneck, as the parameters ask for."""
 
     def embed(self, X: ArrayLike) -> NDArray[Any]:
         """Return the latents before quantization.
@@ -56,8 +64,9 @@ class NetworkCoder(BaseCoder):
 
         Returns
         -------
-        latents : array of shape (n_samples, latent_dim)
-            Tangent coordinates at the origin, in the dtype seen in `fit`.
+        latents : array of shape (n_samples, n_positions * latent_dim)
+            Tangent coordinates at the origin, in the dtype seen in `fit`; a position's
+            are side by side.
         """
         check_is_fitted(self)
         return self._embed(check_X(self, X, reset=False)).astype(
@@ -74,12 +83,14 @@ class NetworkCoder(BaseCoder):
 
         Returns
         -------
-        latents : array of shape (n_samples, latent_dim)
-            Tangent coordinates at the origin, in the dtype seen in `fit`.
+        latents : array of shape (n_samples, n_positions * latent_dim)
+            Tangent coordinates at the origin, in the dtype seen in `fit`; a position's
+            are side by side.
         """
         check_is_fitted(self)
-        points = self._prefix_points(self._encode(check_X(self, X, reset=False)))
-        latents = np.asarray(self._manifold().logmap0(points))
+        X = check_X(self, X, reset=False)
+        points = self._prefix_points(self._encode(X))
+        latents = np.asarray(self._manifold().logmap0(points)).reshape(len(X), -1)
         return latents.astype(self._dtype, copy=False)
 
     def _widths(self) -> list[int]:
@@ -92,29 +103,61 @@ class NetworkCoder(BaseCoder):
             )
         return [int(n) for n in widths]
 
+    def _check_input_shape(self) -> None:
+        """Raise a ValueError unless `input_shape` is the shape of a row."""
+        shape, n_features = self.input_shape, self.n_features_in_
+        if shape is None:
+            return
+        sides = list(shape) if isinstance(shape, Iterable) else []
+        whole = all(isinstance(side, Integral) and side >= 1 for side in sides)
+        if len(sides) not in (2, 3) or not whole:
+            raise ValueError(
+                f"input_shape={shape!r} must be (channels, height, width) of pictures, "
+                "or (channels, length) of sounds."
+            )
+        if math.prod(sides) != n_features:
+            raise ValueError(
+                f"input_shape={shape!r} has {math.prod(sides)} values, but X has "
+                f"{n_features} features. Give the shape of a row of X."
+            )
+        if isinstance(self.encoder, str):
+            raise ValueError(
+                f"encoder={self.encoder!r} has no layers for input_shape={shape!r}; "
+                "use encoder=None."
+            )
+
     def _build(
         self,
         encoder: Any,
-        widths: list[int],
+        shape: tuple[list[int], int, Any],
         data: np.dtype[Any],
         device: Any,
-        manifold: Any,
+        bottleneck: Any,
     ) -> Any:
-        from skhyper._nn._model import Parts, ResidualAutoencoder
-        from skhyper._nn._networks import build_networks
+        """Return a new network; `shape` has hidden widths, channels, input shape."""
+        from skhyper._nn._networks import Shape, build_networks
         from skhyper._nn._runtime import point_dtype, resolve_dtype
 
         dtype = resolve_dtype(self.dtype, data, device)
-        shape = [self.n_features_in_, *widths, self.latent_dim]
-        return ResidualAutoencoder(
-            *build_networks(encoder, self.decoder, shape, manifold, dtype),
-            manifold,
-            Parts(**self._parts()),
+        sizes = Shape(self.n_features_in_, self.latent_dim, bottleneck.n_extra, *shape)
+        halves = build_networks(
+            encoder, self.decoder, sizes, bottleneck.manifold, dtype
+        )
+        return self._assemble(
+            *halves,
+            bottleneck,
             latent_dim=self.latent_dim,
+            n_positions=math.prod(grid_shape(sizes.input_shape)),
             dtype=dtype,
             point_dtype=point_dtype(device, dtype),
             draws=callable(encoder) or callable(self.decoder),
         ).to(device)
+
+    def _assemble(self, *parts: Any, **sizes: Any) -> Any:
+        """Return a network of an encoder, a decoder and a bottleneck."""
+        from skhyper._nn._model import Autoencoder
+
+        return Autoencoder(*parts, **sizes)
 
     def _keep_network(self, model: Any) -> None:
         """Use a network from now on, which holds the fitted weights."""
@@ -127,13 +170,13 @@ class NetworkCoder(BaseCoder):
             from skhyper._nn._runtime import resolve_device, seeded
 
             device = resolve_device(self.device)
-            widths = self._fitted_widths()
             encoder = {"mlp": None, "own": self.encoder}.get(
                 self._encoder_kind, self._encoder_kind
             )
+            bottleneck = self._bottleneck(self._manifold())
             with seeded(0, device):  # layers are drawn, and then overwritten
                 model = self._build(
-                    encoder, widths, self._dtype, device, self._manifold()
+                    encoder, self._fitted_shape(), self._dtype, device, bottleneck
                 )
             model.load_network_weights(self.weights_)
             _networks[self] = model
@@ -145,17 +188,20 @@ class NetworkCoder(BaseCoder):
             return "mlp"
         return "own" if callable(self.encoder) else str(self.encoder)
 
-    def _fitted_widths(self) -> list[int]:
-        """Return the widths of the hidden layers that were fitted."""
+    def _fitted_shape(self) -> tuple[list[int], int, Any]:
+        """Return hidden widths, channels and input shape as they were fitted."""
         if callable(self.encoder) and callable(self.decoder):
-            return []
+            return [], 0, self._input_shape
         half = "decoder" if self._encoder_kind == "own" else "encoder"
         widths = [
             len(array)
             for name, array in self.weights_.items()
             if name.startswith(half) and name.endswith("bias")
-        ][:-1]
-        return widths if half == "encoder" else widths[::-1]
+        ]
+        if self._input_shape is not None:
+            return [], widths[0], self._input_shape
+        hidden = widths[:-1]
+        return hidden if half == "encoder" else hidden[::-1], 0, None
 
     def _scale(self) -> Scale:
         return Scale(self.offset_, self.scale_)
@@ -166,19 +212,23 @@ class NetworkCoder(BaseCoder):
         return latents.astype(np.float64, copy=False)
 
     def _points(self, X: NDArray[Any]) -> FloatArray:
-        return np.asarray(self._manifold().expmap0(self._embed(X)))
+        latents = self._embed(X).reshape(-1, self.codebooks_[0].shape[1])
+        return np.asarray(self._manifold().expmap0(latents))
 
     def _stack(self) -> ResidualStack:
-        residual = self._parts()["residual"]
-        return ResidualStack(self._manifold(), self.codebooks_, residual)
+        return ResidualStack(self._manifold(), self.codebooks_, self.residual)
 
     def _encode(self, X: NDArray[Any]) -> IntArray:
         return self._stack().encode(self._points(X), self.beam_size)
 
     def _decode(self, codes: IntArray) -> FloatArray:
         latents = np.asarray(self._manifold().logmap0(self._prefix_points(codes)))
-        model = self._network()
-        return self._scale().undo(apply_half(model, model.decode, latents))
+        return self._decode_latents(latents)
+
+    def _decode_latents(self, latents: FloatArray) -> FloatArray:
+        model, n_rows = self._network(), len(latents) // self._n_positions
+        rows = apply_half(model, model.decode, latents.reshape(n_rows, -1))
+        return self._scale().undo(rows)
 
 
 def apply_half(model: Any, half: Callable[[Any], Any], X: NDArray[Any]) -> NDArray[Any]:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from skhyper.manifolds import Euclidean
-from skhyper.tokenizers._base import BaseRQTokenizer
+from skhyper.tokenizers._nearest import ResidualTokenizer
 
 
-class RQVAETokenizer(BaseRQTokenizer):
+class RQVAETokenizer(ResidualTokenizer):
     """Autoencoder with residual quantization at its bottleneck, in flat space.
 
     Parameters
@@ -22,6 +22,13 @@ class RQVAETokenizer(BaseRQTokenizer):
         Dimensions of the latent space, where codes live.
     hidden_layer_sizes : int or array-like of int, default=(512, 256, 128)
         Widths of the encoder's hidden layers; the decoder mirrors them.
+    input_shape : tuple of int or None, default=None
+        Shape of a row that is a picture, (channels, height, width), or a sound,
+        (channels, length). It brings the convolutional network of [3]_, with two
+        strided convolutions for pictures (a code for each 4 x 4 pixels) or six for
+        sounds (one for each 64 samples), and two residual blocks. Rows stay flat.
+    n_channels : int, default=64
+        Width of its convolutions; `hidden_layer_sizes` is not used then.
     encoder : torch.nn.Module or None, default=None
         A network of your own from rows (n, n_features) to latents (n, latent_dim), to
         take the place of the linear layers with ReLU; it is copied, and trained from
@@ -79,6 +86,9 @@ class RQVAETokenizer(BaseRQTokenizer):
     ----------
     codebooks_ : list of float64 arrays (codebook_size, latent_dim)
         The codes of each level.
+    codes_shape_ : tuple of int
+        ``(n_levels,)``, followed by the grid of positions where `input_shape` is given:
+        ``codes.reshape(-1, *codes_shape_)`` folds codes.
     weights_ : dict of str to array
         Parameters of the encoder and the decoder.
     loss_curve_ : list of float
@@ -91,7 +101,7 @@ class RQVAETokenizer(BaseRQTokenizer):
     n_iter_ : int
         Number of epochs after the pretraining.
     labels_ : int64 array of shape (n_samples,)
-        The first token of each training row.
+        The first token of each training row; not where a row has several positions.
     codebook_usage_ : array of shape (n_levels,)
         Share of each codebook that the training rows use.
     offset_ : float64 array of shape (n_features,)
@@ -124,6 +134,8 @@ class RQVAETokenizer(BaseRQTokenizer):
        Quantization", CVPR 2022. arXiv:2203.01941.
     .. [2] S. Rajput et al., "Recommender Systems with Generative Retrieval", NeurIPS
        2023. arXiv:2305.05065.
+    .. [3] A. van den Oord, O. Vinyals, K. Kavukcuoglu, "Neural Discrete
+       Representation Learning", NeurIPS 2017. arXiv:1711.00937.
 
     Examples
     --------
@@ -146,6 +158,8 @@ class RQVAETokenizer(BaseRQTokenizer):
         *,
         latent_dim: int = 32,
         hidden_layer_sizes: int | Sequence[int] = (512, 256, 128),
+        input_shape: Sequence[int] | None = None,
+        n_channels: int = 64,
         encoder: Any = None,
         decoder: Any = None,
         max_iter: int = 200,
@@ -169,6 +183,8 @@ class RQVAETokenizer(BaseRQTokenizer):
         self.codebook_size = codebook_size
         self.latent_dim = latent_dim
         self.hidden_layer_sizes = hidden_layer_sizes
+        self.input_shape = input_shape
+        self.n_channels = n_channels
         self.encoder = encoder
         self.decoder = decoder
         self.max_iter = max_iter
