@@ -18,7 +18,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["GHRQ", "HG_REC", "HRQ_PAPER", "TIGER", "Preset"]
+__all__ = [
+    "GHRQ",
+    "HG_REC",
+    "HRQ_PAPER",
+    "HYPERVQ",
+    "SOFT_VQ",
+    "TIGER",
+    "VQVAE_2017",
+    "Preset",
+]
 
 
 class Preset(Mapping[str, Any]):
@@ -187,6 +196,72 @@ HG_REC = Preset(
     notes="The commitment weight is the paper's best for Beauty; 0.5 and 0.25 were for "
     "its two other data sets. It measures the reconstruction by hyperbolic distance, "
     "too; here it is the squared error.",
+)
+
+
+VQVAE_2017 = Preset(
+    "VQVAE_2017",
+    "VQVAETokenizer",
+    "A. van den Oord, O. Vinyals, K. Kavukcuoglu, Neural Discrete Representation "
+    "Learning, NeurIPS 2017, arXiv:1711.00937",
+    stated={
+        "codebook_size": 512,
+        "n_channels": 256,
+        "commitment_weight": 0.25,
+        "codebook_update": "gradient",
+        "gradient": "straight-through",
+        "learning_rate": 2e-4,
+        "batch_size": 128,
+        "max_iter": 640,
+    },
+    unstated={"latent_dim": 64},
+    notes="The settings of its CIFAR-10 experiment, whose 250,000 steps are 640 epochs "
+    "of 50,000 pictures; name input_shape=(3, 32, 32) beside it. The paper finds its "
+    "results insensitive to commitment weights from 0.1 to 2. Its appendix has the "
+    "codebook update that is 'ema' here.",
+)
+
+SOFT_VQ = Preset(
+    "SOFT_VQ",
+    "SoftVQTokenizer",
+    "H. Wu, M. Flierl, Quantization-Based Regularization for Autoencoders, AAAI 2020, "
+    "arXiv:1905.11062",
+    stated={
+        "codebook_size": 128,
+        "latent_dim": 64,
+        "hidden_layer_sizes": (500, 500, 2000),
+        "commitment_weight": 3.0 * 2.5 / 64,
+        "posterior": "reference",
+        "geometry": "euclidean",
+        "learning_rate": 3e-4,
+        "batch_size": 64,
+        "max_iter": 43,
+    },
+    unstated={},
+    notes="The settings of its MNIST experiment, from the authors' code, whose 40,000 "
+    "steps are 43 epochs of 60,000 pictures. There the commitment loss is a mean over "
+    "the 64 dimensions, weighed by 2.5, and with the codebook loss by 3. Latents are "
+    "not brought to a length there, and their decoder ends in a sigmoid.",
+)
+
+HYPERVQ = Preset(
+    "HYPERVQ",
+    "HyperVQTokenizer",
+    "N. Goswami, Y. Mukuta, T. Harada, HyperVQ: MLR-based Vector Quantization in "
+    "Hyperbolic Space, TMLR 2025, arXiv:2403.13015",
+    stated={"n_levels": 1, "curvature": 1.0, "gradient": "gumbel"},
+    unstated={
+        "codebook_size": 512,
+        "latent_dim": 64,
+        "n_channels": 128,
+        "temperature": (1.0, 0.5),
+        "entropy_weight": 0.0,
+        "learning_rate": 3e-4,
+        "batch_size": 128,
+    },
+    notes="Code of the authors is not public, and settings could not be read: beside "
+    "the form of the method all is our choice. An entropy term is not known of the "
+    "paper; the estimator's default has one, against collapse.",
 )
 
 

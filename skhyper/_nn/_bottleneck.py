@@ -17,6 +17,9 @@ class Passed(NamedTuple):
     losses: torch.Tensor  # (n,) or (): what quantization adds to the loss
     codes: list[torch.Tensor]  # per level, (n,)
     residuals: list[torch.Tensor]  # points before each level, detached
+    # of a row with one code, where the loss is to be the mean over all codes: their
+    # probabilities (n, n_codes), and the tangents (n_codes, latent_dim) for the decoder
+    mixture: tuple[torch.Tensor, torch.Tensor] | None = None
 
 
 class Bottleneck(ABC):

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from skhyper._nn._model import Autoencoder
+from skhyper._nn._model import Autoencoder, sq_errors
 
 
 class ClassifyingAutoencoder(Autoencoder):
@@ -50,6 +50,24 @@ class ClassifyingAutoencoder(Autoencoder):
     ) -> torch.Tensor:
         """Return the cross-entropy of rows, and the error of their reconstruction."""
         return self._errors(x, self.uncentred(tangents), *target)
+
+    def mean_errors(
+        self,
+        x: torch.Tensor,
+        proba: torch.Tensor,
+        tangents: torch.Tensor,
+        *target: torch.Tensor,
+    ) -> torch.Tensor:
+        """Return the surprise at the mixture of all codes, and the mean error."""
+        rows, (y,) = self.uncentred(tangents), target
+        likelihood = torch.log_softmax(self.head(rows), dim=-1)[:, y].T
+        tiny = torch.finfo(proba.dtype).tiny
+        joint = torch.log(proba.clamp(min=tiny)) + likelihood
+        surprise = -torch.logsumexp(joint, dim=-1)
+        if self.reconstruction_weight == 0:
+            return surprise
+        errors = torch.sum(proba * sq_errors(x, self.decoder(rows)), dim=-1)
+        return surprise + self.reconstruction_weight * errors
 
     def _errors(
         self, x: torch.Tensor, rows: torch.Tensor, target: torch.Tensor

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,8 @@ from skhyper._nn._codebooks import Codebooks, Optimizers, adamw
 from skhyper.manifolds._hyperplanes import hyperplane_logits
 from skhyper.manifolds._ops import direction
 from skhyper.manifolds._residual import RESIDUAL_RULES
+
+Draw = Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]
 
 # Gains start at this many times the offsets. In flat space and at 2 the choice would be
 # k-means' with a variance of 1; latents of mean square length 1 are far nearer to
@@ -100,18 +102,27 @@ class Hyperplanes(Bottleneck):
     ----------
     manifold : PoincareBall
         Where latents and codes live.
+    gradient : {"exact", "reinmax", "gumbel"}
+        How the gradient passes the draw of a code; "exact" has no draw, but the mean
+        over all codes, and needs a single level.
     temperatures : pair of float
-        Of the Gumbel-softmax at the start and at the end of training.
+        Of the draw at the start and at the end of training.
     entropy_weight : float
         Weight of the loss that falls as the codes of a batch are wanted more evenly.
     """
 
     def __init__(
-        self, manifold: Any, *, temperatures: tuple[float, float], entropy_weight: float
+        self,
+        manifold: Any,
+        *,
+        gradient: str,
+        temperatures: tuple[float, float],
+        entropy_weight: float,
     ) -> None:
         codebooks = HyperplaneCodebooks(manifold)
         super().__init__(manifold, codebooks)
         self.planes, self.rule = codebooks, RESIDUAL_RULES["exact"]
+        self.draw = DRAWS.get(gradient)
         self.temperatures, self.temperature = temperatures, temperatures[0]
         self.entropy_weight = entropy_weight
 
@@ -124,6 +135,8 @@ class Hyperplanes(Bottleneck):
         self, u: torch.Tensor, extra: torch.Tensor, weight: torch.Tensor, train: bool
     ) -> Passed:
         """Quantize tangent latents; gradients go through the logits of every level."""
+        if train and self.draw is None:
+            return self._weigh(u, weight)
         codes, residuals, chosen, losses = [], [], [], []
         rest = self.manifold.expmap0(u)
         for level, tangents in enumerate(self.planes.levels):
@@ -139,12 +152,22 @@ class Hyperplanes(Bottleneck):
         loss = self.entropy_weight * torch.stack(losses).mean()
         return Passed(tangents, loss, codes, residuals)
 
+    def _weigh(self, u: torch.Tensor, weight: torch.Tensor) -> Passed:
+        """Return all codes of the only level with their probabilities."""
+        z = self.manifold.expmap0(u)
+        logits, (tangents,) = self.planes.logits(0, z), self.planes.levels
+        proba = torch.softmax(logits / self.temperature, dim=-1)
+        loss = self.entropy_weight * unevenness(logits / self.temperature, weight)
+        codes = logits.detach().argmax(dim=-1)
+        mixture = proba, tangents
+        return Passed(tangents[codes], loss, [codes], [z.detach()], mixture)
+
     def _draw(self, logits: torch.Tensor) -> torch.Tensor:
-        """Return codes drawn by their logits, with the gradient of a soft draw."""
+        """Return codes drawn by their logits, with a gradient."""
+        assert self.draw is not None
         waits = torch.empty(logits.shape, dtype=logits.dtype)
         waits = waits.exponential_(generator=self.generator).to(logits.device)
-        soft = torch.softmax((logits - torch.log(waits)) / self.temperature, dim=-1)
-        return _hard(soft.detach()) + soft - soft.detach()
+        return self.draw(logits, -torch.log(waits), self.temperature)
 
 
 def _hard(scores: torch.Tensor) -> torch.Tensor:
@@ -162,3 +185,30 @@ def unevenness(logits: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     mean = torch.sum(share * torch.softmax(logits, dim=-1), dim=0)
     entropy = -torch.sum(mean * torch.log(mean.clamp(min=torch.finfo(mean.dtype).tiny)))
     return 1.0 - entropy / math.log(max(2, len(mean)))
+
+
+def gumbel(
+    logits: torch.Tensor, noise: torch.Tensor, temperature: float
+) -> torch.Tensor:
+    """Return a draw with the gradient of a soft one (Jang et al. 2017, Section 2.2)."""
+    soft = torch.softmax((logits + noise) / temperature, dim=-1)
+    return _hard(soft.detach()) + soft - soft.detach()
+
+
+def reinmax(
+    logits: torch.Tensor, noise: torch.Tensor, temperature: float
+) -> torch.Tensor:
+    """Return a draw with a gradient of second order (Liu et al. 2023, Algorithm 2).
+
+    It is Heun's method where the straight-through gradient is Euler's. The logits over
+    the temperature are those that the draw follows.
+    """
+    logits = logits / temperature
+    soft = torch.softmax(logits, dim=-1)
+    hard = _hard((logits + noise).detach())
+    halfway = torch.log((hard + soft) / 2) - logits
+    mean = 2.0 * torch.softmax(halfway.detach() + logits, dim=-1) - 0.5 * soft
+    return hard + mean - mean.detach()
+
+
+DRAWS: dict[str, Draw] = {"reinmax": reinmax, "gumbel": gumbel}

@@ -13,8 +13,8 @@ from torch import nn
 from skhyper._nn._bottleneck import Bottleneck, Passed
 from skhyper._nn._codebooks import manifold_reach
 
-# rows that pass the network at once where no gradient is kept
-EVALUATION_ROWS = 4096
+# positions that pass the network at once where no gradient is kept
+EVALUATION_POSITIONS = 4096
 
 
 class Losses(NamedTuple):
@@ -45,6 +45,8 @@ class Autoencoder(nn.Module):
         The dtype of the network.
     draws : bool, default=False
         Whether layers may draw random numbers in training, as dropout does.
+    alone : bool, default=False
+        Whether rows pass one by one in inference, as pictures do.
     """
 
     shift: torch.Tensor
@@ -61,13 +63,14 @@ class Autoencoder(nn.Module):
         point_dtype: torch.dtype,
         dtype: torch.dtype,
         draws: bool = False,
+        alone: bool = False,
     ) -> None:
         super().__init__()
         self.encoder, self.decoder = encoder.to(dtype), decoder.to(dtype)
         self.bottleneck, self.codebooks = bottleneck, bottleneck.codebooks
         self.manifold = bottleneck.manifold
         self.latent_dim, self.n_positions = latent_dim, n_positions
-        self.point_dtype, self.draws = point_dtype, draws
+        self.point_dtype, self.draws, self.alone = point_dtype, draws, alone
         self.reach = manifold_reach(self.manifold)
         self.register_buffer("shift", torch.zeros(latent_dim, dtype=dtype))
         self.register_buffer("scale", torch.ones((), dtype=dtype))
@@ -81,6 +84,11 @@ class Autoencoder(nn.Module):
     def device(self) -> torch.device:
         """Where the model is."""
         return self.scale.device
+
+    @property
+    def evaluation_rows(self) -> int:
+        """Rows that pass at once where no gradient is kept."""
+        return max(1, EVALUATION_POSITIONS // self.n_positions)
 
     def set_codebooks(self, tangents: Sequence[NDArray[np.float64]]) -> None:
         """Start the codebooks at the given tangent vectors."""
@@ -144,7 +152,11 @@ class Autoencoder(nn.Module):
         """Return the training losses of a batch, and what the bottleneck made of it."""
         passed, of_points = self._pass(x, weight)
         error = torch.mean(weight * self.errors(x, passed.tangents, *target))
-        total = error + torch.mean(of_points * passed.losses)
+        expected = error
+        if passed.mixture is not None:
+            mean_errors = self.mean_errors(x, *passed.mixture, *target)
+            expected = torch.mean(weight * mean_errors)
+        total = expected + torch.mean(of_points * passed.losses)
         return Losses(total, error.detach()), passed
 
     def errors(
@@ -152,6 +164,28 @@ class Autoencoder(nn.Module):
     ) -> torch.Tensor:
         """Return what the decoder makes wrong of each row."""
         return torch.mean((x - self.decode(tangents)) ** 2, dim=-1)
+
+    def mean_errors(
+        self,
+        x: torch.Tensor,
+        proba: torch.Tensor,
+        tangents: torch.Tensor,
+        *target: torch.Tensor,
+    ) -> torch.Tensor:
+        """Return what the decoder makes wrong of each row, on average over codes.
+
+        Parameters
+        ----------
+        x : tensor of shape (n, n_features)
+            The rows.
+        proba : tensor of shape (n, n_codes)
+            Probabilities of the codes.
+        tangents : tensor of shape (n_codes, latent_dim)
+            The codes.
+        *target : tensor of shape (n,)
+            What is to be told of each row, if anything is.
+        """
+        return torch.sum(proba * sq_errors(x, self.decode(tangents)), dim=-1)
 
     @torch.no_grad()
     def evaluate(self, x: torch.Tensor, *target: torch.Tensor) -> torch.Tensor:
@@ -168,7 +202,7 @@ class Autoencoder(nn.Module):
         the same, whatever scale the encoder has come to.
         """
         self.eval()
-        parts = torch.split(x, EVALUATION_ROWS)
+        parts = torch.split(x, self.evaluation_rows)
         v = torch.cat([self.raw(part)[0] for part in parts])
         share = self.of_points(weight / weight.sum()).to(v.dtype)[:, None]
         share = share / self.n_positions
@@ -195,3 +229,9 @@ class Autoencoder(nn.Module):
     def of_points(self, weight: torch.Tensor) -> torch.Tensor:
         """Return the weights of rows for each of their positions."""
         return weight.repeat_interleave(self.n_positions)
+
+
+def sq_errors(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Return the mean squared difference of every pair of rows, (n, m)."""
+    of_x, of_y = (torch.mean(z * z, dim=-1) for z in (x, y))
+    return of_x[:, None] - 2.0 / x.shape[1] * x @ y.T + of_y

@@ -19,6 +19,7 @@ from sklearn.utils.validation import (
 
 from skhyper._utils._callbacks import with_callbacks
 from skhyper._utils._params import Interval
+from skhyper._utils._weights import check_sample_weight
 from skhyper.base import check_X
 from skhyper.tokenizers._hyperplanes import HyperplaneCoder
 from skhyper.tokenizers._network import apply_half
@@ -67,12 +68,18 @@ class HyperVQClassifier(ClassifierMixin, HyperplaneCoder):
     reconstruction_weight : float, default=0.1
         Weight of the mean squared reconstruction error, relative to the variance of
         the data, beside the cross-entropy in nats. 0 trains no decoder.
-    entropy_weight : float, default=1.0
+    entropy_weight : float, default=0.3
         Weight of the loss that makes the codes of a batch equally wanted: what their
         mean probabilities lack of the largest entropy, as a share of it.
-    temperature : float or tuple of two floats, default=(1.0, 0.5)
-        Of the Gumbel-softmax that draws codes in training: at the start and, after an
-        exponential fall over `max_iter` epochs, at the end. Above 0.
+    temperature : float or tuple of two floats, default=1.0
+        Of the draw of codes in training; two for the start and, after an exponential fall
+        over `max_iter` epochs, at the end. Above 0.
+    gradient : {"auto", "exact", "reinmax", "gumbel"}, default="auto"
+        How the gradient passes the draw of codes. "exact" does without a draw: the loss
+        is the mean over all codes, by their probabilities, which takes rows with one
+        code. "reinmax" is exact to second order [4]_; "gumbel" is the
+        straight-through Gumbel-softmax of the paper [3]_. "auto" is "exact" where
+        it can be, else "reinmax".
     curvature : float, default=1.0
         The ball has sectional curvature ``-curvature``. Latents start with a mean
         square length of 1 in the tangent space, so that 1 means about two radii of
@@ -157,6 +164,10 @@ class HyperVQClassifier(ClassifierMixin, HyperplaneCoder):
        Hyperbolic Space", TMLR 2025. arXiv:2403.13015.
     .. [2] A. van den Oord, O. Vinyals, K. Kavukcuoglu, "Neural Discrete
        Representation Learning", NeurIPS 2017. arXiv:1711.00937.
+    .. [3] E. Jang, S. Gu, B. Poole, "Categorical Reparameterization with
+       Gumbel-Softmax", ICLR 2017. arXiv:1611.01144.
+    .. [4] L. Liu et al., "Bridging Discrete and Backpropagation: Straight-Through and
+       Beyond", NeurIPS 2023. arXiv:2304.08612.
 
     Examples
     --------
@@ -200,8 +211,9 @@ class HyperVQClassifier(ClassifierMixin, HyperplaneCoder):
         learning_rate: float = 1e-3,
         n_levels: int = 1,
         reconstruction_weight: float = 0.1,
-        entropy_weight: float = 1.0,
-        temperature: float | Sequence[float] = (1.0, 0.5),
+        entropy_weight: float = 0.3,
+        temperature: float | Sequence[float] = 1.0,
+        gradient: str = "auto",
         curvature: float = 1.0,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
@@ -227,6 +239,7 @@ class HyperVQClassifier(ClassifierMixin, HyperplaneCoder):
         self.reconstruction_weight = reconstruction_weight
         self.entropy_weight = entropy_weight
         self.temperature = temperature
+        self.gradient = gradient
         self.curvature = curvature
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
@@ -275,14 +288,15 @@ class HyperVQClassifier(ClassifierMixin, HyperplaneCoder):
         """
         with self._features_kept():
             seen, y = y, _check_y(X, y)
-            classes = np.unique(y)
+            classes = np.unique(y[check_sample_weight(sample_weight, y) > 0])
             if self.warm_start and hasattr(self, "codebooks_"):
-                _check_known("y", y, self.classes_)
+                _check_known("y", classes, self.classes_)
             else:
                 if len(classes) < 2:
                     raise ValueError(
-                        f"HyperVQClassifier needs samples of at least 2 classes, but y "
-                        f"has one class only: {classes[0]!r}."
+                        "HyperVQClassifier needs samples of at least 2 classes, but y "
+                        "has one class only among the samples of positive weight: "
+                        f"{classes[0]!r}."
                     )
                 self.classes_ = classes
             target_val = self._targets_of_validation(X_val, y_val)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -10,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skhyper._utils._blocks import for_each_block
-from skhyper._utils._params import Interval
+from skhyper._utils._grid import grid_shape
+from skhyper._utils._params import Interval, StrOptions
 from skhyper.manifolds import PoincareBall
 from skhyper.manifolds._hyperplanes import hyperplane_logits
 from skhyper.manifolds._ops import direction
@@ -89,21 +91,40 @@ class HyperplaneCoder(TrainedCoder):
         "codebook_size": [Interval(Integral, 1, None, closed="left"), "array-like"],
         "entropy_weight": [Interval(Real, 0, None, closed="left")],
         "temperature": ["array-like", Interval(Real, 0, None, closed="neither")],
+        "gradient": [StrOptions({"auto", "exact", "reinmax", "gumbel"})],
         "curvature": [Interval(Real, 0, np.inf, closed="neither")],
     }
 
     entropy_weight: float
     temperature: float | Sequence[float]
+    gradient: str
     curvature: float
     curvature_: float
     gains_: list[FloatArray]
 
     _remedy = "Lower codebook_size, raise max_iter, or raise entropy_weight"
 
+    # the hyperplane halfway to a centroid tells it from the origin
+    _share = 0.5
+
     def _check_parameters(self) -> list[int]:
         sizes = super()._check_parameters()
         self._temperatures()
+        self._resolved_gradient()
         return sizes
+
+    def _resolved_gradient(self) -> str:
+        """Return how the gradient passes the draw of codes."""
+        one = self.n_levels == 1 and math.prod(grid_shape(self.input_shape)) == 1
+        if self.gradient == "auto":
+            return "exact" if one else "reinmax"
+        if self.gradient == "exact" and not one:
+            raise ValueError(
+                "gradient='exact' takes the mean over all codes of a row, which are "
+                f"too many for n_levels={self.n_levels} and input_shape="
+                f"{self.input_shape}; use gradient='auto' or 'reinmax'."
+            )
+        return self.gradient
 
     def _temperatures(self) -> tuple[float, float]:
         """Return the temperatures at the start and at the end of training."""
@@ -123,6 +144,7 @@ class HyperplaneCoder(TrainedCoder):
 
         return Hyperplanes(
             manifold,
+            gradient=self._resolved_gradient(),
             temperatures=self._temperatures(),
             entropy_weight=self.entropy_weight,
         )
@@ -135,10 +157,6 @@ class HyperplaneCoder(TrainedCoder):
 
     def _stack(self) -> HyperplaneStack:
         return HyperplaneStack(self._manifold(), self.codebooks_, self.gains_)
-
-    def _first_codes(self, *given: Any) -> list[FloatArray]:
-        # the hyperplane halfway to a centroid tells it from the origin
-        return [0.5 * centroids for centroids in super()._first_codes(*given)]
 
     def _learnt(self, model: Any, *moment: Any) -> dict[str, Any]:
         own = {"curvature_": model.manifold.c, "gains_": model.codebooks.gains()}

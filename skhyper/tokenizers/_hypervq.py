@@ -46,12 +46,18 @@ class HyperVQTokenizer(HyperplaneCoder, BaseTokenizer):
         Rows of a batch.
     learning_rate : float, default=1e-3
         Step size of AdamW.
-    entropy_weight : float, default=1.0
+    entropy_weight : float, default=0.3
         Weight of the loss that makes the codes of a batch equally wanted: what their
         mean probabilities lack of the largest entropy, as a share of it.
-    temperature : float or tuple of two floats, default=(1.0, 0.5)
-        Of the Gumbel-softmax that draws codes in training: at the start and, after an
-        exponential fall over `max_iter` epochs, at the end. Above 0.
+    temperature : float or tuple of two floats, default=1.0
+        Of the draw of codes in training; two for the start and, after an exponential fall
+        over `max_iter` epochs, at the end. Above 0.
+    gradient : {"auto", "exact", "reinmax", "gumbel"}, default="auto"
+        How the gradient passes the draw of codes. "exact" does without a draw: the loss
+        is the mean over all codes, by their probabilities, which takes rows with one
+        code. "reinmax" is exact to second order [5]_; "gumbel" is the
+        straight-through Gumbel-softmax of the paper [3]_. "auto" is "exact" where
+        it can be, else "reinmax".
     curvature : float, default=1.0
         The ball has sectional curvature ``-curvature``. Latents start with a mean
         square length of 1 in the tangent space, so that 1 means about two radii of
@@ -126,10 +132,10 @@ class HyperVQTokenizer(HyperplaneCoder, BaseTokenizer):
     -----
     The logit of code k is ``g_k`` times the signed half distance of the latent to the
     hyperplane through ``exp_0(r_k a_k)`` with normal ``a_k`` [2]_. In training a code
-    is drawn by the Gumbel-softmax of the logits [3]_, hard forward and soft backward,
-    and the decoder gets ``r_k a_k``. The loss is the mean squared reconstruction error
-    over the variance of the data, plus the entropy term; codes and logits share their
-    parameters, so that there is no codebook loss and no commitment.
+    is drawn by the softmax of the logits, and the decoder gets ``r_k a_k``. The loss
+    is the mean squared reconstruction error over the variance of the data, plus the
+    entropy term; codes and logits share their parameters, so that there is no codebook
+    loss and no commitment.
 
     What [1]_ leaves open is settled so: hyperplanes start halfway to the centroids of
     k-means, with gains in proportion to their offsets, which in flat space makes the
@@ -150,6 +156,8 @@ class HyperVQTokenizer(HyperplaneCoder, BaseTokenizer):
        Gumbel-Softmax", ICLR 2017. arXiv:1611.01144.
     .. [4] A. van den Oord, O. Vinyals, K. Kavukcuoglu, "Neural Discrete
        Representation Learning", NeurIPS 2017. arXiv:1711.00937.
+    .. [5] L. Liu et al., "Bridging Discrete and Backpropagation: Straight-Through and
+       Beyond", NeurIPS 2023. arXiv:2304.08612.
 
     Examples
     --------
@@ -180,8 +188,9 @@ class HyperVQTokenizer(HyperplaneCoder, BaseTokenizer):
         max_iter: int = 200,
         batch_size: int = 256,
         learning_rate: float = 1e-3,
-        entropy_weight: float = 1.0,
-        temperature: float | Sequence[float] = (1.0, 0.5),
+        entropy_weight: float = 0.3,
+        temperature: float | Sequence[float] = 1.0,
+        gradient: str = "auto",
         curvature: float = 1.0,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
@@ -206,6 +215,7 @@ class HyperVQTokenizer(HyperplaneCoder, BaseTokenizer):
         self.learning_rate = learning_rate
         self.entropy_weight = entropy_weight
         self.temperature = temperature
+        self.gradient = gradient
         self.curvature = curvature
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
