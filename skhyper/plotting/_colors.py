@@ -35,17 +35,27 @@ class Colors(NamedTuple):
         return self.cmap((value - self.low) / span if span > 0 else 0.0)
 
 
-def is_continuous(labels: NDArray[Any]) -> bool:
-    """Tell measurements from classes: floats that are not all whole numbers."""
-    return labels.dtype.kind == "f" and bool(np.any(labels != np.floor(labels)))
+def is_continuous(labels: NDArray[Any], most: int | None = None) -> bool:
+    """Tell measurements from classes.
+
+    They are floats that are not all whole numbers, and, if there is a number that is
+    the most of numbered classes, numbers of more values than that.
+    """
+    if labels.dtype.kind == "f" and np.any(labels != np.floor(labels)):
+        return True
+    if most is None or labels.dtype.kind not in "iuf":
+        return False
+    return len(np.unique(labels)) > most
 
 
-def choose_colors(labels: NDArray[Any], cmap: Any = None) -> Colors:
+def choose_colors(
+    labels: NDArray[Any], cmap: Any = None, most: int | None = None
+) -> Colors:
     """Return the colours of `labels`: a class each, or a scale of measurements."""
     from matplotlib import colormaps
     from matplotlib.colors import ListedColormap
 
-    if is_continuous(labels):
+    if is_continuous(labels, most):
         chosen = colormaps.get_cmap("viridis" if cmap is None else cmap)
         return Colors(chosen, float(labels.min()), float(labels.max()), None)
     classes = np.unique(labels)

@@ -7,13 +7,11 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array
-from sklearn.utils.validation import check_is_fitted
 
-from skhyper.base import BaseCoder, check_X
 from skhyper.manifolds import PoincareBall
 from skhyper.plotting._checks import (
+    check_coder,
     check_depth,
     check_edges,
     check_labels,
@@ -21,10 +19,18 @@ from skhyper.plotting._checks import (
     check_scale,
 )
 from skhyper.plotting._colors import Colors, choose_colors
+from skhyper.plotting._drawing import (
+    INK,
+    draw_disk,
+    merge,
+    name_labels,
+    new_axes,
+    point_size,
+    room_for_names,
+    scatter,
+    write_caption,
+)
 from skhyper.plotting._geometry import DiskMap, FloatArray, geodesic
-
-INK = "#33383f"
-LINE = "#8a929c"
 
 
 class PoincareDiskDisplay:
@@ -177,28 +183,18 @@ class PoincareDiskDisplay:
         display : PoincareDiskDisplay
             The display, drawn.
         """
-        check_matplotlib("from_estimator")
+        check_matplotlib("PoincareDiskDisplay.from_estimator")
         check_scale(scale)
-        if isinstance(estimator, Pipeline):
-            check_is_fitted(estimator)
-            if len(estimator) > 1:
-                X = estimator[:-1].transform(X)
-            estimator = estimator[-1]
-        if not isinstance(estimator, BaseCoder):
-            raise TypeError(
-                "estimator must be a residual quantizer or a tokenizer of skhyper, or "
-                f"a Pipeline that ends in one, got {type(estimator).__name__}. Points "
-                "without a code tree are drawn by from_points."
-            )
-        check_is_fitted(estimator)
-        depth = check_depth(depth, len(estimator.codebooks_))
-        rows = check_X(estimator, X, reset=False)
-        tokens = estimator._encode(rows)
-        Z = estimator._points(rows)
-        to_disk = DiskMap(estimator._manifold(), Z, scale)
+        coder, rows = check_coder(
+            estimator, X, "Points without a code tree are drawn by from_points."
+        )
+        depth = check_depth(depth, len(coder.codebooks_))
+        tokens = coder._encode(rows)
+        Z = coder._points(rows)
+        to_disk = DiskMap(coder._manifold(), Z, scale)
 
         prefixes = [np.unique(tokens[:, :m], axis=0) for m in range(1, depth + 1)]
-        codes = [to_disk(estimator._prefix_points(prefix)) for prefix in prefixes]
+        codes = [to_disk(coder._prefix_points(prefix)) for prefix in prefixes]
         edges = [
             np.stack([codes[m - 1][_parents(prefixes[m])], codes[m]], axis=1)
             for m in range(1, depth)
@@ -208,9 +204,12 @@ class PoincareDiskDisplay:
             origin = to_disk(np.zeros((1, Z.shape[1])))
             from_root = np.broadcast_to(origin, codes[0].shape)
             edges.insert(0, np.stack([from_root, codes[0]], axis=1))
+        labels = tokens[:, 0]
+        if y is not None:
+            labels = check_labels(y, len(rows), coder._n_positions)
         display = cls(
             points=to_disk(Z),
-            labels=tokens[:, 0] if y is None else check_labels(y, len(rows)),
+            labels=labels,
             root=origin,
             codes=codes,
             code_labels=[prefix[:, 0] for prefix in prefixes] if y is None else None,
@@ -266,7 +265,7 @@ class PoincareDiskDisplay:
         >>> display.edges[0].shape
         (3, 2, 2)
         """
-        check_matplotlib("from_points")
+        check_matplotlib("PoincareDiskDisplay.from_points")
         check_scale(scale)
         Z = check_array(points, dtype=np.float64, input_name="points")
         ball = PoincareBall(curvature)
@@ -316,45 +315,20 @@ class PoincareDiskDisplay:
         display : PoincareDiskDisplay
             Itself.
         """
-        check_matplotlib("plot")
-        import matplotlib.pyplot as plt
-
-        if ax is None:
-            size = (9.2 if legend else 5.6, 5.6)
-            _, ax = plt.subplots(figsize=size, layout="constrained")
-        self.ax_, self.figure_ = ax, ax.figure
+        check_matplotlib("PoincareDiskDisplay.plot")
         colors = None
         if self.labels is not None:
             colors = choose_colors(self.labels, cmap)
-        self._draw_frame()
+        if ax is None:
+            ax = new_axes(5.6 + room_for_names(colors if legend else None), 5.6)
+        self.ax_, self.figure_ = ax, ax.figure
+        self.rim_ = draw_disk(self.ax_)
+        write_caption(self.ax_, self.explained_variance_ratio, self.scale, self.flat)
         self._draw_edges(line_kwargs or {})
         self._draw_points(colors, point_kwargs or {})
         self._draw_codes(colors, code_kwargs or {})
         self._draw_legend(colors if legend else None)
         return self
-
-    def _draw_frame(self) -> None:
-        from matplotlib.patches import Circle
-
-        ax = self.ax_
-        self.rim_ = ax.add_patch(
-            Circle((0.0, 0.0), 1.0, facecolor="none", edgecolor=LINE, linewidth=0.8)
-        )
-        ax.set(xlim=(-1.02, 1.02), ylim=(-1.02, 1.02), xticks=[], yticks=[])
-        ax.set_aspect("equal")
-        ax.spines[:].set_visible(False)
-        ax.set_xlabel(self._caption(), color=INK, fontsize="small")
-
-    def _caption(self) -> str:
-        """Say what was done to the points, if anything."""
-        said = []
-        if self.explained_variance_ratio is not None:
-            name = "PCA of flat space" if self.flat else "tangent PCA"
-            share = 100 * self.explained_variance_ratio
-            said.append(f"{name}, {share:.3g} % of the variance")
-        if self.scale != 1.0:
-            said.append(f"magnified {self.scale:.3g}-fold")
-        return ", ".join(said)
 
     def _draw_edges(self, kwargs: dict[str, Any]) -> None:
         from matplotlib.collections import LineCollection
@@ -369,19 +343,21 @@ class PoincareDiskDisplay:
             }
             arcs = LineCollection(
                 list(geodesic(ends[:, 0], ends[:, 1])),
-                **_merge(style, kwargs, LineCollection),
+                **merge(style, kwargs, LineCollection),
             )
             # the limits of the axes are those of the disk already
             self.edges_.append(self.ax_.add_collection(arcs, autolim=False))
 
     def _draw_points(self, colors: Colors | None, kwargs: dict[str, Any]) -> None:
         style = {
-            "s": float(np.clip(12_000 / len(self.points), 2.0, 18.0)),
+            "s": point_size(len(self.points)),
             "alpha": 0.5,
             "linewidth": 0.0,
             "zorder": 1.0,
         }
-        self.points_ = self._scatter(self.points, colors, self.labels, style, kwargs)
+        self.points_ = scatter(
+            self.ax_, self.points, colors, self.labels, style, kwargs
+        )
 
     def _draw_codes(self, colors: Colors | None, kwargs: dict[str, Any]) -> None:
         self.root_ = None
@@ -396,63 +372,12 @@ class PoincareDiskDisplay:
                 "linewidth": 1.0 * 0.7**level,
                 "zorder": 3.0 - 0.1 * level,
             }
-            self.codes_.append(self._scatter(nodes, colors, labels, style, kwargs))
-
-    def _scatter(
-        self,
-        points: FloatArray,
-        colors: Colors | None,
-        labels: NDArray[Any] | None,
-        style: dict[str, Any],
-        kwargs: dict[str, Any],
-    ) -> Any:
-        from matplotlib.collections import PathCollection
-
-        if not kwargs.keys().isdisjoint({"c", "color", "cmap"}):
-            pass
-        elif colors is None or labels is None:
-            style = {"c": INK, **style}
-        else:
-            values = colors.values(labels)
-            style = {
-                "c": values,
-                "cmap": colors.cmap,
-                "vmin": colors.low,
-                "vmax": colors.high,
-                **style,
-            }
-        return self.ax_.scatter(*points.T, **_merge(style, kwargs, PathCollection))
+            self.codes_.append(scatter(self.ax_, nodes, colors, labels, style, kwargs))
 
     def _draw_legend(self, colors: Colors | None) -> None:
-        from matplotlib.lines import Line2D
-
         self.legend_ = None
-        if colors is None:
-            return
-        if colors.classes is None:
-            self.figure_.colorbar(self.points_, ax=self.ax_, shrink=0.6)
-            return
-        handles = [
-            Line2D([], [], linestyle="", marker="o", color=colors.of(name), label=name)
-            for name in colors.classes
-        ]
-        self.legend_ = self.ax_.legend(
-            handles=handles,
-            loc="center left",
-            bbox_to_anchor=(1.0, 0.5),
-            frameon=False,
-            fontsize="small",
-            handletextpad=0.2,
-        )
-
-
-def _merge(
-    style: dict[str, Any], kwargs: dict[str, Any], artist: type
-) -> dict[str, Any]:
-    """Return the defaults overridden by the user's arguments, whatever their alias."""
-    from matplotlib.cbook import normalize_kwargs
-
-    return style | normalize_kwargs(kwargs, artist)
+        if colors is not None:
+            self.legend_, _ = name_labels(self.ax_, colors, self.points_)
 
 
 def _parents(prefixes: NDArray[np.int64]) -> NDArray[np.int64]:
