@@ -33,3 +33,20 @@ def load_beauty() -> tuple[np.ndarray, np.ndarray] | None:
     with gzip.open(folder / "items.jsonl.gz", "rt") as lines:
         paths = [json.loads(line)["categories"][0] for line in lines]
     return X, np.array([path[1] if len(path) > 1 else "" for path in paths])
+
+
+def load_mnist() -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the 10,000 test images of MNIST (rows of 784, in [0, 1]) and their digits.
+
+    They are ``mnist10k/t10k-{images-idx3,labels-idx1}-ubyte.gz`` of the same folder.
+    """
+    folder = os.environ.get("SKHYPER_DATA")
+    if folder is None:
+        print("SKHYPER_DATA is not set: MNIST is left out")
+        return None
+    parts = []
+    for name, header in (("images-idx3", 16), ("labels-idx1", 8)):
+        with gzip.open(Path(folder) / "mnist10k" / f"t10k-{name}-ubyte.gz") as file:
+            parts.append(np.frombuffer(file.read(), np.uint8, offset=header))
+    images, digits = parts
+    return images.reshape(-1, 784).astype(np.float32) / 255, digits.astype(np.int64)

@@ -75,6 +75,8 @@ html_sidebars = {
         "index",
         "install",
         "user_guide",
+        "family",
+        "generative",
         "geometry",
         "decisions",
         "datasets",
@@ -82,3 +84,15 @@ html_sidebars = {
         "auto_examples/*",
     ]
 }
+
+
+def name_the_accuracy(app, what, name, obj, options, lines):
+    """Take a link to scikit-learn's pages out of a docstring that is inherited."""
+    lines[:] = [
+        line.replace(":ref:`accuracy <accuracy_score>`", "accuracy") for line in lines
+    ]
+
+
+def setup(app):
+    """Register what Sphinx is to call."""
+    app.connect("autodoc-process-docstring", name_the_accuracy)

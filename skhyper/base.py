@@ -223,8 +223,15 @@ class UnsupervisedCoder(BaseCoder):
         -------
         labels : int64 array of shape (n_samples,)
             ``labels_``.
+
+        Raises
+        ------
+        ValueError
+            If a row has codes at several positions.
         """
-        return self.fit(X, y, sample_weight=sample_weight).labels_
+        self.fit(X, y, sample_weight=sample_weight)
+        self._check_one_position()
+        return self.labels_
 
     def score(
         self, X: ArrayLike, y: None = None, sample_weight: ArrayLike | None = None
@@ -264,15 +271,19 @@ class UnsupervisedCoder(BaseCoder):
         return np.asarray(np.mean(difference * difference, axis=1))
 
     def _labels(self, codes: NDArray[np.int64], depth: int) -> NDArray[np.int64]:
+        self._check_one_position()
         sizes = self._sizes()
-        if self._n_positions > 1:
-            raise ValueError(
-                f"A row has codes at {self._n_positions} positions (input_shape="
-                f"{self.input_shape}), which are no single label. Use transform."
-            )
         if not isinstance(depth, Integral) or not 1 <= depth <= len(sizes):
             raise ValueError(
                 f"depth={depth!r} must be an integer from 1 to {len(sizes)}, the "
                 "number of levels."
             )
         return mixed_radix(codes[:, :depth], sizes)
+
+    def _check_one_position(self) -> None:
+        """Raise a ValueError where a row's codes are no single label."""
+        if self._n_positions > 1:
+            raise ValueError(
+                f"A row has codes at {self._n_positions} positions (input_shape="
+                f"{self.input_shape}), which are no single label. Use transform."
+            )

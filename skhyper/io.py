@@ -409,19 +409,25 @@ def _shapes(estimator: BaseEstimator) -> Iterator[tuple[str, Any, tuple[int, ...
         grid = grid_shape(shape)
         yield "offset_", estimator.offset_, (n_features,)
         yield "shift", weights["shift"], (width,)
-        yield "codes", np.empty(estimator.codes_shape_), (len(usage), *grid)
+        # shapes alone, which no file can make large
+        codes = np.broadcast_to(0, estimator.codes_shape_)
+        yield "codes", codes, (len(usage), *grid)
         soft = isinstance(estimator, skhyper.SoftVQTokenizer)
         outputs = width + soft * len(estimator.codebooks_[0])
         size = n_features
         if shape is not None:
-            yield "a row", np.empty(math.prod(shape)), (n_features,)
+            yield "a row", np.broadcast_to(0, math.prod(shape)), (n_features,)
             size = shape[0]
-        yield from _layer_shapes(estimator, "encoder", size, outputs)
-        yield from _layer_shapes(estimator, "decoder", width, size)
+        yield from _layer_shapes(estimator, "encoder", size, outputs, len(grid))
+        yield from _layer_shapes(estimator, "decoder", width, size, len(grid))
+    if isinstance(estimator, skhyper.HyperVQClassifier):
+        n_classes, n_read = len(estimator.classes_), math.prod(grid) * width
+        yield "head.weight", weights["head.weight"], (n_classes, n_read)
+        yield "head.bias", weights["head.bias"], (n_classes,)
 
 
 def _layer_shapes(
-    estimator: Any, half: str, n_in: int, n_out: int
+    estimator: Any, half: str, n_in: int, n_out: int, n_sides: int
 ) -> Iterator[tuple[str, Any, tuple[int, ...]]]:
     """Yield the layers of one half of the network: each takes what the last gives."""
     if callable(getattr(estimator, half)):
@@ -433,7 +439,7 @@ def _layer_shapes(
             # transposed convolutions have their inputs first
             if half == "decoder" and window[:1] == [WINDOW]:
                 array = np.swapaxes(array, 0, 1)
-            yield name, array, (0, size, *(window[:1] * len(window)))
+            yield name, array, (0, size, *[window[0] if window else 0] * n_sides)
             size = len(array)
         elif name.startswith(half):
             yield name, array, (size,)

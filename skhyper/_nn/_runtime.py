@@ -83,12 +83,16 @@ def apply_in_blocks(
     X: NDArray[Any],
     dtype: torch.dtype,
     device: torch.device,
+    n_rows: int = INFERENCE_ROWS,
 ) -> NDArray[Any]:
-    """Return ``function(X)``; a row's result does not depend on those beside it."""
+    """Return ``function(X)``; a row's result does not depend on those beside it.
+
+    Of a matrix product; what else rounds a row by its place takes `n_rows` 1.
+    """
     blocks = []
-    for start in range(0, len(X), INFERENCE_ROWS):
-        rows = X[start : start + INFERENCE_ROWS]
-        block = np.zeros((INFERENCE_ROWS, X.shape[1]), dtype=X.dtype)
+    for start in range(0, len(X), n_rows):
+        rows = X[start : start + n_rows]
+        block = np.zeros((n_rows, X.shape[1]), dtype=X.dtype)
         block[: len(rows)] = rows
         out = function(to_tensor(block, dtype, device))
         blocks.append(out[: len(rows)].cpu().numpy())

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from skhyper._nn._bottleneck import Passed
 from skhyper._nn._codebooks import adamw
-from skhyper._nn._model import EVALUATION_ROWS, Autoencoder, Losses
+from skhyper._nn._model import Autoencoder, Losses
 from skhyper._nn._runtime import seeded
 from skhyper._utils._warn import warn_user
 
@@ -137,7 +137,7 @@ class Trainer:
         self.start()
         best, lowest, stalled = _snapshot(self.model), float("inf"), 0
         if trained:
-            lowest = self._error(*(self.validation or self.training))
+            lowest = self._present_error()
         try:
             for epoch in range(1, n_epochs + 1):
                 if self.stopped:
@@ -301,12 +301,23 @@ class Trainer:
             count += torch.bincount(codes, minlength=len(count))
         return losses, passed
 
+    def _present_error(self) -> float:
+        """Return the error of the rows that decide, taken as an epoch takes it."""
+        if self.validation is not None:
+            return self._error(*self.validation)
+        # codes may be drawn there, and have a larger error than those of any use
+        with self._own_generator(0):
+            return self._error(*self.training, train=True)
+
     @torch.no_grad()
-    def _error(self, X: torch.Tensor, weight: torch.Tensor, *target: Any) -> float:
-        """Return the error of rows, as the model would encode them."""
-        self.model.eval()
+    def _error(
+        self, X: torch.Tensor, weight: torch.Tensor, *target: Any, train: bool = False
+    ) -> float:
+        """Return the error of rows, as the model encodes them in use or in training."""
+        self.model.train(train)
         error = 0.0
-        parts = (torch.split(t, EVALUATION_ROWS) for t in (X, weight, *target))
+        n_rows = self.model.evaluation_rows
+        parts = (torch.split(t, n_rows) for t in (X, weight, *target))
         for x, w, *t in zip(*parts, strict=True):
             error += float(torch.sum(w * self.model.evaluate(x, *t)))
         return error / float(weight.sum())

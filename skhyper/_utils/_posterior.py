@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-# what the encoder says of a scale moves its logarithm by no more than this
+# Scales start at this share of the root mean square coordinate of a latent, about what
+# k-means leaves over. At a scale of 1 all codes would start equally probable.
+FIRST_SCALE = 0.5
+
+# what the encoder says moves the logarithm of a scale by no more than this: none
+# overflows, and none loses its gradient
 LARGEST_STEP = 5.0
 
 
-def posterior_logits(
-    xp: Any, kind: str, sq_dist: Any, log_scale: Any, n_dims: int
-) -> Any:
+def posterior_logits(xp: Any, kind: str, sq_dist: Any, said: Any, n_dims: int) -> Any:
     """Return the logarithms of the codes' probabilities, up to a constant a row.
 
     Parameters
@@ -20,12 +24,17 @@ def posterior_logits(
     kind : {"gaussian", "reference"}
         "gaussian" has normal densities. "reference" is the authors' code, in which the
         scale multiplies once.
-    sq_dist, log_scale : array or tensor of shape (n, n_codes)
-        Squared distances of latents to codes, and the logarithms of the noise's scales,
-        bounded here: no scale may overflow, and none loses its gradient.
+    sq_dist : array or tensor of shape (n, n_codes)
+        Squared distances of latents to codes.
+    said : array or tensor of shape (n, n_codes)
+        What the encoder says of the scales: the logarithm of the power of each that is
+        a factor of the probability. Were it that of the scale itself, normal densities
+        would be `n_dims` times as quick as the rest of the network, and choose codes by
+        it alone.
     n_dims : int
         Dimensions of a latent.
     """
-    s = LARGEST_STEP * xp.tanh(log_scale / LARGEST_STEP)
-    factor = -n_dims if kind == "gaussian" else 1.0
-    return factor * s - 0.5 * sq_dist * xp.exp(-2.0 * s)
+    power = -n_dims if kind == "gaussian" else 1
+    step = LARGEST_STEP * xp.tanh(said / (abs(power) * LARGEST_STEP))
+    log_scale = step + math.log(FIRST_SCALE / n_dims**0.5)
+    return power * log_scale - 0.5 * sq_dist * xp.exp(-2.0 * log_scale)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax, softmax
 from sklearn.base import ClassifierMixin
+from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     check_consistent_length,
@@ -72,8 +73,8 @@ class HyperVQClassifier(ClassifierMixin, HyperplaneCoder):
         Weight of the loss that makes the codes of a batch equally wanted: what their
         mean probabilities lack of the largest entropy, as a share of it.
     temperature : float or tuple of two floats, default=1.0
-        Of the draw of codes in training; two for the start and, after an exponential fall
-        over `max_iter` epochs, at the end. Above 0.
+        Of the draw of codes in training, above 0; or one for the start and one for the
+        end, with an exponential fall over `max_iter` epochs between them.
     gradient : {"auto", "exact", "reinmax", "gumbel"}, default="auto"
         How the gradient passes the draw of codes. "exact" does without a draw: the loss
         is the mean over all codes, by their probabilities, which takes rows with one
@@ -296,7 +297,7 @@ class HyperVQClassifier(ClassifierMixin, HyperplaneCoder):
                     raise ValueError(
                         "HyperVQClassifier needs samples of at least 2 classes, but y "
                         "has one class only among the samples of positive weight: "
-                        f"{classes[0]!r}."
+                        f"{classes.tolist()[0]!r}."
                     )
                 self.classes_ = classes
             target_val = self._targets_of_validation(X_val, y_val)
@@ -316,7 +317,8 @@ class HyperVQClassifier(ClassifierMixin, HyperplaneCoder):
         y : array of shape (n_samples,)
             The class of the largest logit.
         """
-        return np.asarray(self.classes_[self._logits(X).argmax(axis=1)])
+        logits = self._logits(X)
+        return np.asarray(self.classes_[logits.argmax(axis=1)])
 
     def decision_function(self, X: ArrayLike) -> FloatArray:
         """Return the logits of the classes.
@@ -400,6 +402,7 @@ def _check_y(X: Any, y: Any) -> NDArray[Any]:
             "HyperVQClassifier requires y to be passed, but the target y is None."
         )
     classes = column_or_1d(y, warn=True)
+    assert_all_finite(classes, input_name="y")
     check_classification_targets(classes)
     check_consistent_length(X, classes)
     return np.asarray(classes)
@@ -410,6 +413,6 @@ def _check_known(name: str, y: NDArray[Any], classes: NDArray[Any]) -> None:
     unseen = np.setdiff1d(y, classes)
     if len(unseen):
         raise ValueError(
-            f"{name} has the class {unseen[0]!r}, which is not among the classes "
-            f"fitted: {classes.tolist()}."
+            f"{name} has the class {unseen.tolist()[0]!r}, which is not among the "
+            f"classes fitted: {classes.tolist()}."
         )

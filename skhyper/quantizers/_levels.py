@@ -42,10 +42,12 @@ def fit_levels(
     n_init: int,
     max_iter: int,
     tol: float,
+    share: float = 1.0,
 ) -> Levels:
     """Return the codebooks of a greedy residual quantizer for weighted points.
 
-    A codebook is smaller than asked for where there are fewer distinct residuals.
+    A codebook is smaller than asked for where there are fewer distinct residuals. Codes
+    lie at a `share` of the tangent vectors of k-means' centroids.
 
     The residuals are those of the greedy path, however wide the beam that will encode.
     Those that the best prefixes of a beam of 5 leave did not help three levels: the
@@ -64,9 +66,12 @@ def fit_levels(
             max_iter=max_iter,
             tol=tol,
         )
-        codebooks.append(result.centers)
+        codes = result.centers
+        if share != 1.0:
+            codes = np.asarray(manifold.expmap0(share * manifold.logmap0(codes)))
+        codebooks.append(codes)
         n_iter = max(n_iter, result.n_iter)
-        rest = rule.subtract(manifold, rest, result.centers[result.labels])
+        rest = rule.subtract(manifold, rest, codes[result.labels])
     return Levels(codebooks, n_iter)
 
 

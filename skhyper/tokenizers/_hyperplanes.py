@@ -110,8 +110,11 @@ class HyperplaneCoder(TrainedCoder):
     def _check_parameters(self) -> list[int]:
         sizes = super()._check_parameters()
         self._temperatures()
-        self._resolved_gradient()
         return sizes
+
+    def _check_input_shape(self) -> None:
+        super()._check_input_shape()
+        self._resolved_gradient()
 
     def _resolved_gradient(self) -> str:
         """Return how the gradient passes the draw of codes."""
@@ -131,11 +134,11 @@ class HyperplaneCoder(TrainedCoder):
         given: Any = self.temperature
         both: list[Any] = [given] * 2 if isinstance(given, Real) else list(given)
         if len(both) != 2 or not all(
-            isinstance(t, Real) and float(t) > 0 for t in both
+            isinstance(t, Real) and 0 < float(t) < math.inf for t in both
         ):
             raise ValueError(
-                f"temperature={given!r} must be a number above 0, or two, for the "
-                "start and the end of training: at 0 no gradient is left."
+                f"temperature={given!r} must be a finite number above 0, or two, for "
+                "the start and the end of training: at 0 no gradient is left."
             )
         return float(both[0]), float(both[1])
 

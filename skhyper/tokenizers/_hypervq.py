@@ -50,8 +50,8 @@ class HyperVQTokenizer(HyperplaneCoder, BaseTokenizer):
         Weight of the loss that makes the codes of a batch equally wanted: what their
         mean probabilities lack of the largest entropy, as a share of it.
     temperature : float or tuple of two floats, default=1.0
-        Of the draw of codes in training; two for the start and, after an exponential fall
-        over `max_iter` epochs, at the end. Above 0.
+        Of the draw of codes in training, above 0; or one for the start and one for the
+        end, with an exponential fall over `max_iter` epochs between them.
     gradient : {"auto", "exact", "reinmax", "gumbel"}, default="auto"
         How the gradient passes the draw of codes. "exact" does without a draw: the loss
         is the mean over all codes, by their probabilities, which takes rows with one

@@ -151,6 +151,8 @@ class NetworkCoder(BaseCoder):
             dtype=dtype,
             point_dtype=point_dtype(device, dtype),
             draws=callable(encoder) or callable(self.decoder),
+            # a convolution rounds a picture by its place in a batch
+            alone=sizes.input_shape is not None and device.type == "cpu",
         ).to(device)
 
     def _assemble(self, *parts: Any, **sizes: Any) -> Any:
@@ -161,7 +163,8 @@ class NetworkCoder(BaseCoder):
 
     def _keep_network(self, model: Any) -> None:
         """Use a network from now on, which holds the fitted weights."""
-        _networks[self] = model
+        # convolutions of float32 round by the number of threads, on any processor
+        _networks[self] = model.double() if model.alone else model
 
     def _network(self) -> Any:
         """Return the fitted network, rebuilt where a pickle or a file holds none."""
@@ -179,7 +182,7 @@ class NetworkCoder(BaseCoder):
                     encoder, self._fitted_shape(), self._dtype, device, bottleneck
                 )
             model.load_network_weights(self.weights_)
-            _networks[self] = model
+            self._keep_network(model)
         return model
 
     def _kind_of_encoder(self) -> str:
@@ -233,7 +236,8 @@ class NetworkCoder(BaseCoder):
 
 def apply_half(model: Any, half: Callable[[Any], Any], X: NDArray[Any]) -> NDArray[Any]:
     """Return what one half of a network makes of rows."""
-    from skhyper._nn._runtime import apply_in_blocks
+    from skhyper._nn._runtime import INFERENCE_ROWS, apply_in_blocks
 
     model.eval()
-    return apply_in_blocks(half, X, model.dtype, model.device)
+    n_rows = 1 if model.alone else INFERENCE_ROWS
+    return apply_in_blocks(half, X, model.dtype, model.device, n_rows)

@@ -49,10 +49,9 @@ class SoftVQTokenizer(BaseTokenizer):
     n_channels : int, default=64
         Width of its convolutions; `hidden_layer_sizes` is not used then.
     encoder : torch.nn.Module or None, default=None
-        A network of your own from rows (n, n_features) to its latents and
-        scales, (n, latent_dim + codebook_size),
-        to take the place of the layers named above; it is copied, and trained from the
-        weights it has.
+        A network of your own from rows (n, n_features) to its latents and what is
+        said of the scales, (n, latent_dim + codebook_size), to take the place of the
+        layers named above; it is copied, and trained from the weights it has.
     decoder : torch.nn.Module or None, default=None
         A network of your own from latents back to rows; None mirrors the encoder.
     max_iter : int, default=200
@@ -62,7 +61,7 @@ class SoftVQTokenizer(BaseTokenizer):
         Rows of a batch.
     learning_rate : float, default=1e-3
         Step size of AdamW.
-    commitment_weight : float, default=1.0
+    commitment_weight : float, default=2.5
         Weight of the loss that pulls latents to the posterior means.
     posterior : {"gaussian", "reference"}, default="gaussian"
         "gaussian" has the densities of normal noise; "reference" is the formula of
@@ -144,6 +143,10 @@ class SoftVQTokenizer(BaseTokenizer):
     probable code, which need not be the nearest, and `inverse_transform` decodes that
     code, not the posterior mean.
 
+    The network says the logarithm of the power of the scale in the formula, so that its
+    codes compete as quickly as a softmax's in any number of dimensions. 0 stands for
+    half the root mean square coordinate that latents start with.
+
     On the ball the density of normal noise has a normalizing constant of its own;
     ``scale ** -latent_dim`` is its limit for small scales, and stands for it here.
 
@@ -190,7 +193,7 @@ class SoftVQTokenizer(BaseTokenizer):
         max_iter: int = 200,
         batch_size: int = 256,
         learning_rate: float = 1e-3,
-        commitment_weight: float = 1.0,
+        commitment_weight: float = 2.5,
         posterior: str = "gaussian",
         geometry: str = "euclidean",
         curvature: float = 1.0,
@@ -260,8 +263,8 @@ class SoftVQTokenizer(BaseTokenizer):
             block = slice(start, start + BLOCK_ROWS)
             z = np.asarray(manifold.expmap0(rows[block, :n_dims]))
             sq_dist = (half * manifold.pairwise_dist(z, codes)) ** 2
-            extra = rows[block, n_dims:]
-            logits = posterior_logits(np, self._kind, sq_dist, extra, n_dims)
+            said = rows[block, n_dims:]
+            logits = posterior_logits(np, self._kind, sq_dist, said, n_dims)
             proba[block] = softmax(logits, axis=1)
         return proba
 

@@ -85,6 +85,9 @@ class TrainedCoder(CallbackSupportMixin, NetworkCoder):
     # what to do against a level that uses few of its codes
     _remedy = "Lower codebook_size, or raise max_iter"
 
+    # where codes start on the way from the origin to a centroid of k-means
+    _share = 1.0
+
     # fitted attributes that a fit sets before its end, and puts back if it fails
     _early: tuple[str, ...] = ("n_features_in_", "feature_names_in_")
 
@@ -231,7 +234,8 @@ class TrainedCoder(CallbackSupportMixin, NetworkCoder):
         self, model: Any, scale: Scale, rows: Rows, sizes: list[int], seed: int
     ) -> list[FloatArray]:
         """Return codebooks, as tangent vectors, from k-means of the present latents."""
-        rng, n_rows = np.random.RandomState(seed), KMEANS_ROWS // model.n_positions
+        rng = np.random.RandomState(seed)
+        n_rows = max(1, KMEANS_ROWS // model.n_positions)
         if len(rows.X) > n_rows:
             rows = rows.take(rng.choice(len(rows.X), n_rows, replace=False))
         latents = apply_half(model, model.embed, scale.apply(rows.X)).astype(np.float64)
@@ -252,6 +256,7 @@ class TrainedCoder(CallbackSupportMixin, NetworkCoder):
             n_init=1,
             max_iter=50,
             tol=1e-4,
+            share=self._share,
         )
         return [np.asarray(model.manifold.logmap0(codes)) for codes in levels.codebooks]
 
