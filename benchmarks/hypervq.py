@@ -1,7 +1,8 @@
 """HyperVQ beside its VQ-VAE twin: reconstruction, classes from codes, use, samples.
 
     python benchmarks/hypervq.py [--data mnist naics] [--parts codes classes samples]
-                                 [--seeds 5] [--jobs 2] [--results hypervq.jsonl]
+                                 [--cases ...] [--seeds 5] [--jobs 2]
+                                 [--results hypervq.jsonl]
 
 On 10,000 pictures of MNIST (see ``data.py``) and the NAICS industries with their
 sectors (bundled). Each seed draws a split into 80 % training and 20 % test rows, the
@@ -214,6 +215,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", nargs="+", default=["mnist", "naics"])
     parser.add_argument("--parts", nargs="+", default=list(PARTS))
+    parser.add_argument("--cases", nargs="+", help="all of them by default")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--results", type=Path, default=Path("hypervq.jsonl"))
@@ -228,6 +230,7 @@ def main() -> None:
         for part in options.parts
         for data in options.data
         for case in PARTS[part]
+        if not options.cases or case in options.cases
         if load(data) is not None and not (part == "samples" and data == "naics")
     ]
     with ProcessPoolExecutor(options.jobs) as pool:

@@ -88,9 +88,8 @@ html_sidebars = {
 
 def name_the_accuracy(app, what, name, obj, options, lines):
     """Take a link to scikit-learn's pages out of a docstring that is inherited."""
-    lines[:] = [
-        line.replace(":ref:`accuracy <accuracy_score>`", "accuracy") for line in lines
-    ]
+    link = ":ref:`accuracy <accuracy_score>`"
+    lines[:] = [line.replace(link, "accuracy") for line in lines]
 
 
 def setup(app):
