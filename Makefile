@@ -34,6 +34,9 @@ bench: $(VENV)/.bench  ## speed and error beside the peers, and the evidence for
 	$(PY) benchmarks/curvature.py
 	$(PY) benchmarks/pretraining.py
 	$(PY) benchmarks/choices.py
+	$(PY) benchmarks/hypervq.py
+	$(PY) benchmarks/regularizers.py
+	$(PY) benchmarks/pictures.py
 
 $(VENV)/.docs: $(VENV)/.ready
 	$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[docs]"
