@@ -1,10 +1,7 @@
 """HyperVQ as a classifier: its decisions, its contract, and its training."""
 
 import copy
-import os
 import pickle
-import subprocess
-import sys
 
 import joblib
 import numpy as np
@@ -38,12 +35,12 @@ from skhyper.manifolds import PoincareBall
 SMALL = {
     "latent_dim": 4,
     "hidden_layer_sizes": (16,),
-    "max_iter": 25,
-    "batch_size": 64,
-    "learning_rate": 1e-2,
+    "max_iter": 15,
+    "batch_size": 120,
+    "learning_rate": 3e-2,
     "random_state": 0,
 }
-TINY = {"latent_dim": 3, "hidden_layer_sizes": (8,), "max_iter": 14}
+TINY = {"latent_dim": 3, "hidden_layer_sizes": (8,), "max_iter": 12}
 INSTANCES = [
     HyperVQClassifier(4, **TINY, learning_rate=0.03),
     HyperVQClassifier(
@@ -105,27 +102,6 @@ def test_scikit_learn_checks(estimator, check):
 def test_further_checks(check):
     estimator = clone(INSTANCES[1]).set_params(max_iter=2)
     getattr(estimator_checks, check)(type(estimator).__name__, estimator)
-
-
-def test_array_api_dispatch_is_harmless():
-    # scipy reads the variable when it is imported, hence another process
-    code = """
-from skhyper.classification import HyperVQClassifier
-from sklearn.utils.estimator_checks import estimator_checks_generator
-small = HyperVQClassifier(4, latent_dim=3, hidden_layer_sizes=(8,), max_iter=2)
-for estimator, check in estimator_checks_generator(small):
-    if "array_api_input" in str(check):
-        check(estimator)
-        print(type(estimator).__name__)
-"""
-    run = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "SCIPY_ARRAY_API": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 0, run.stderr
-    assert run.stdout.split() == ["HyperVQClassifier"]
 
 
 def test_clones_and_parameters(data):
