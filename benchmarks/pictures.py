@@ -53,9 +53,8 @@ SHAPE, N_FEATURES, N_TRAIN = (1, 28, 28), 784, 8000
 N_POSITIONS, WIDTH = 49, 16  # latents of a picture, and numbers of a latent
 CONVOLUTIONS = {"input_shape": SHAPE, "n_channels": 16, "latent_dim": WIDTH}
 TRAINING = {"batch_size": 64, "max_iter": 12}
-LONG_TRAINING = TRAINING | {
-    "max_iter": 40
-}  # of bits: after 12 epochs ranks still change
+# for bits: after 12 epochs the start of the weights still decides who is ahead
+LONG_TRAINING = TRAINING | {"max_iter": 40}
 PRIOR = {"n_levels": 1, "d_model": 48, "max_iter": 5, "learning_rate": 2e-3}
 BIN = 1 / 255
 SCALE_ROWS = 2000  # training rows that the scale is fitted to
