@@ -9,12 +9,15 @@ __version__ = "0.1.0.dev0"
 
 # where each estimator lives; a name is imported when it is first asked for
 _NAMES = {
+    "GenerativeRetriever": "skhyper.generative",
     "HRQVAETokenizer": "skhyper.tokenizers",
+    "HierarchyTokenizer": "skhyper.hierarchy",
     "HyperVQClassifier": "skhyper.classification",
     "HyperVQTokenizer": "skhyper.tokenizers",
     "HyperbolicKMeans": "skhyper.quantizers",
     "HyperbolicLogisticRegression": "skhyper.classification",
     "HyperbolicResidualQuantizer": "skhyper.quantizers",
+    "PoincareEmbedding": "skhyper.hierarchy",
     "RQVAETokenizer": "skhyper.tokenizers",
     "ResidualQuantizer": "skhyper.quantizers",
     "SoftVQTokenizer": "skhyper.tokenizers",
@@ -22,12 +25,15 @@ _NAMES = {
     "VQVAETokenizer": "skhyper.tokenizers",
 }
 __all__ = [
+    "GenerativeRetriever",
     "HRQVAETokenizer",
+    "HierarchyTokenizer",
     "HyperVQClassifier",
     "HyperVQTokenizer",
     "HyperbolicKMeans",
     "HyperbolicLogisticRegression",
     "HyperbolicResidualQuantizer",
+    "PoincareEmbedding",
     "RQVAETokenizer",
     "ResidualQuantizer",
     "SoftVQTokenizer",
@@ -38,6 +44,7 @@ __all__ = [
     "classification",
     "datasets",
     "generative",
+    "hierarchy",
     "io",
     "manifolds",
     "metrics",
@@ -53,6 +60,7 @@ if TYPE_CHECKING:
         classification,
         datasets,
         generative,
+        hierarchy,
         io,
         manifolds,
         metrics,
@@ -65,7 +73,8 @@ if TYPE_CHECKING:
         HyperbolicLogisticRegression,
         HyperVQClassifier,
     )
-    from skhyper.generative import TokenPrior
+    from skhyper.generative import GenerativeRetriever, TokenPrior
+    from skhyper.hierarchy import HierarchyTokenizer, PoincareEmbedding
     from skhyper.quantizers import (
         HyperbolicKMeans,
         HyperbolicResidualQuantizer,

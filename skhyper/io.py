@@ -21,13 +21,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import itertools
 import json
 import math
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -38,9 +36,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 import skhyper
-from skhyper._utils._grid import grid_shape
-from skhyper._utils._params import check_params
-from skhyper.base import BaseCoder
+from skhyper._consistency import NETWORKS, check_consistent
 
 __all__ = ["load", "save"]
 
@@ -51,12 +47,15 @@ NO_DIGEST = "0" * 64
 ESTIMATORS: dict[str, type[BaseEstimator]] = {
     cls.__name__: cls
     for cls in (
+        skhyper.GenerativeRetriever,
         skhyper.HRQVAETokenizer,
+        skhyper.HierarchyTokenizer,
         skhyper.HyperVQClassifier,
         skhyper.HyperVQTokenizer,
         skhyper.HyperbolicKMeans,
         skhyper.HyperbolicLogisticRegression,
         skhyper.HyperbolicResidualQuantizer,
+        skhyper.PoincareEmbedding,
         skhyper.RQVAETokenizer,
         skhyper.ResidualQuantizer,
         skhyper.SoftVQTokenizer,
@@ -77,12 +76,6 @@ MALFORMED = (
 
 # what belongs to the running program, and is no part of what was fitted
 TRANSIENT = {"_skl_callbacks", "_metadata_request"}
-
-# parameters that may hold a user's own network: code, which has no place in a file
-NETWORKS = ("encoder", "decoder")
-
-# of strided convolutions
-WINDOW = 4
 
 CONTENT = (
     "A file holds None, numbers, str, lists, tuples, dicts with str keys, and NumPy "
@@ -115,7 +108,7 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
         If `estimator` is not fitted.
     ValueError
         If a parameter was set after `fit` to a value that is out of range or does not
-        go with the fitted arrays.
+        go with the fitted arrays, or those hold NaN or infinity.
 
     See Also
     --------
@@ -139,7 +132,7 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
     if ESTIMATORS.get(name) is not type(estimator):
         raise TypeError(f"estimator must be one of {sorted(ESTIMATORS)}; got a {name}.")
     check_is_fitted(estimator)
-    _check_consistent(estimator)
+    check_consistent(estimator)
     tensors: Tensors = {}
     try:
         packed = {
@@ -193,8 +186,9 @@ def load(
         If there is no such file.
     ValueError
         If the file is not one of `save`, is damaged in any byte, has a newer format,
-        holds arrays whose shapes do not go together, or needs a network that is not
-        given, or another one.
+        holds arrays whose shapes do not go together, lacks a layer, holds NaN or
+        infinity where output comes from, or needs a network that is not given, or
+        another one.
 
     See Also
     --------
@@ -217,7 +211,7 @@ def load(
         estimator = cls(**params)
         vars(estimator).update(state)
         check_is_fitted(estimator)
-        _check_consistent(estimator)
+        check_consistent(estimator)
         if networks:
             _check_networks(estimator, networks)
     except MALFORMED as error:
@@ -361,90 +355,6 @@ def _unpack(node: Any, tensors: Tensors) -> Any:
                 raise ValueError(f"{name} is {tensors[name].dtype}, expected {dtype}.")
             return np.array(tensors[name], dtype=dtype, order=order)
     raise ValueError(f"it holds a value of unknown type {tag!r}.")
-
-
-def _check_consistent(estimator: BaseEstimator) -> None:
-    """Raise ValueError for parameters out of range and shapes that do not match."""
-    check_params(estimator)
-    for name, array, expected in _shapes(estimator):
-        shape = np.shape(array)
-        # 0 stands for any size but 0
-        pairs = itertools.zip_longest(shape, expected, fillvalue=-1)
-        if any(size != wanted if wanted else size < 1 for size, wanted in pairs):
-            wanted = tuple(size or "any" for size in expected)
-            raise ValueError(f"{name} has shape {shape}, expected {wanted}.")
-
-
-def _shapes(estimator: BaseEstimator) -> Iterator[tuple[str, Any, tuple[int, ...]]]:
-    """Yield names, arrays, and the shapes they must have to go together."""
-    n_features = estimator.n_features_in_
-    if isinstance(estimator, skhyper.HyperbolicKMeans):
-        centers = estimator.cluster_centers_
-        yield "cluster_centers_", centers, (0, n_features)
-        yield "_mass", estimator._mass, (len(centers),)
-    if isinstance(estimator, BaseCoder):
-        lorentz = getattr(estimator, "input_geometry", None) == "lorentz"
-        width = getattr(estimator, "latent_dim", n_features - lorentz)
-        usage = estimator.codebook_usage_
-        yield "codebook_usage_", usage, (len(estimator.codebooks_),)
-        for level, codes in enumerate(estimator.codebooks_):
-            yield f"codebooks_[{level}]", codes, (0, width)
-            if hasattr(estimator, "_masses"):
-                yield f"_masses[{level}]", estimator._masses[level], (len(codes),)
-    if isinstance(estimator, skhyper.TokenPrior):
-        wide, weights = estimator._shape["width"], estimator.weights_
-        yield "columns", weights["columns"], (n_features, wide)
-        for level, size in enumerate(estimator.codebook_sizes_):
-            name = f"outputs.{level}.weight"
-            yield name, weights[name], (int(size), wide)
-    if isinstance(estimator, skhyper.HyperbolicLogisticRegression):
-        coef = estimator.coef_
-        yield "coef_", coef, (0, n_features)
-        yield "intercept_", estimator.intercept_, (len(coef),)
-    if hasattr(estimator, "gains_"):
-        for level, codes in enumerate(estimator.codebooks_):
-            yield f"gains_[{level}]", estimator.gains_[level], (len(codes),)
-    if hasattr(estimator, "latent_dim"):
-        weights, shape = estimator.weights_, estimator._input_shape
-        grid = grid_shape(shape)
-        yield "offset_", estimator.offset_, (n_features,)
-        yield "shift", weights["shift"], (width,)
-        # shapes alone, which no file can make large
-        codes = np.broadcast_to(0, estimator.codes_shape_)
-        yield "codes", codes, (len(usage), *grid)
-        soft = isinstance(estimator, skhyper.SoftVQTokenizer)
-        outputs = width + soft * len(estimator.codebooks_[0])
-        size = n_features
-        if shape is not None:
-            yield "a row", np.broadcast_to(0, math.prod(shape)), (n_features,)
-            size = shape[0]
-        yield from _layer_shapes(estimator, "encoder", size, outputs, len(grid))
-        yield from _layer_shapes(estimator, "decoder", width, size, len(grid))
-    if isinstance(estimator, skhyper.HyperVQClassifier):
-        n_classes, n_read = len(estimator.classes_), math.prod(grid) * width
-        yield "head.weight", weights["head.weight"], (n_classes, n_read)
-        yield "head.bias", weights["head.bias"], (n_classes,)
-
-
-def _layer_shapes(
-    estimator: Any, half: str, n_in: int, n_out: int, n_sides: int
-) -> Iterator[tuple[str, Any, tuple[int, ...]]]:
-    """Yield the layers of one half of the network: each takes what the last gives."""
-    if callable(getattr(estimator, half)):
-        return  # a user's own, which may have any
-    size, last = n_in, np.empty(n_in)
-    for name, array in estimator.weights_.items():
-        if name.startswith(half) and name.endswith("weight"):
-            _, _, *window = np.shape(array)
-            # transposed convolutions have their inputs first
-            if half == "decoder" and window[:1] == [WINDOW]:
-                array = np.swapaxes(array, 0, 1)
-            yield name, array, (0, size, *[window[0] if window else 0] * n_sides)
-            size = len(array)
-        elif name.startswith(half):
-            yield name, array, (size,)
-            last = array
-    yield f"the last layer of the {half}", last, (n_out,)
 
 
 def _replace_file(path: str | os.PathLike[str], raw: bytes) -> None:

@@ -39,6 +39,9 @@ OTHERWISE_COVERED = {
     skhyper.HyperVQClassifier,
     skhyper.HyperbolicLogisticRegression,
     skhyper.TokenPrior,
+    skhyper.GenerativeRetriever,
+    skhyper.PoincareEmbedding,
+    skhyper.HierarchyTokenizer,
 }
 
 every_estimator = pytest.mark.parametrize("estimator", INSTANCES, ids=name)
@@ -568,6 +571,106 @@ def test_networks_of_the_wrong_shape_are_refused(estimator, tmp_path):
         assert_refused(path, resealed(raw, drop("state", key)), key)
     short = drop("state", "weights_", "dict", "shift")
     assert_refused(path, resealed(raw, short), "lacks 'shift'")
+
+
+def without(*parts):
+    """A change that takes away all weights whose names have one of the parts."""
+
+    def change(document, tensors):
+        weights = document["state"]["weights_"]["dict"]
+        for key in list(weights):
+            if any(part in key for part in parts):
+                del weights[key], tensors[f"weights_.{key}"]
+
+    return change
+
+
+def renamed(old, new):
+    """A change of the name of a weight."""
+
+    def change(document, tensors):
+        weights = document["state"]["weights_"]["dict"]
+        document["state"]["weights_"]["dict"] = {
+            key.replace(old, new): value for key, value in weights.items()
+        }
+
+    return change
+
+
+def assert_refused_with(model, change, match, folder):
+    io.save(model, folder / "whole")
+    raw = resealed((folder / "whole").read_bytes(), change)
+    assert_refused(folder / "changed", raw, match)
+
+
+LAYERS = {"codebook_size": 4, "latent_dim": 3, "max_iter": 2}
+
+
+@pytest.mark.parametrize("input_shape", [(1, 2, 3), (2, 3)], ids=["picture", "sound"])
+def test_networks_that_lack_a_block_are_refused(input_shape, tmp_path):
+    n_strides = {3: 2, 2: 6}[len(input_shape)]
+    model = skhyper.VQVAETokenizer(**LAYERS, input_shape=input_shape, n_channels=2)
+    model = fitted(model)
+    for half, block in (("encoder", 2 * n_strides), ("decoder", 2)):
+        layers = f"{half}.layers.{block}.layers"
+        for part in (layers, f"{layers}.1", f"{layers}.3.bias"):
+            assert part + "." in "".join(f"{key}." for key in model.weights_)
+            match = rf"lacks '{layers}"
+            assert_refused_with(model, without(part), match, tmp_path)
+    change = renamed("encoder.layers.0.", "encoder.layers.99.")
+    assert_refused_with(model, change, r"lacks 'encoder\.layers\.0\.", tmp_path)
+
+
+def test_networks_that_lack_a_layer_are_refused(tmp_path):
+    model = fitted(RQVAETokenizer(2, **LAYERS, hidden_layer_sizes=(5, 5, 5)))
+    for part in ("encoder", "encoder.2", "encoder.2.bias", "decoder.4", "scale"):
+        assert_refused_with(model, without(part), f"lacks '{part}", tmp_path)
+
+
+def spoilt(key, value):
+    """A change of the last number of an array."""
+
+    def change(document, tensors):
+        array = tensors[key].copy()
+        array.flat[-1] = value
+        tensors[key] = array
+
+    return change
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_numbers_that_are_not_finite_are_refused(value, tmp_path):
+    model = fitted(skhyper.HyperVQTokenizer(1, **LAYERS))
+    for key in (
+        *("codebooks_.0", "offset_", "gains_.0", "weights_.shift", "weights_.scale"),
+        *("weights_.encoder.0.weight", "weights_.decoder.2.bias"),
+    ):
+        where = rf"{key.split('.')[0]}.* NaN or infinity"
+        assert_refused_with(model, spoilt(key, value), where, tmp_path)
+    scale = put("state", "scale_", value={"float": repr(value)})
+    assert_refused_with(model, scale, "scale_.* NaN or infinity", tmp_path)
+    centers = spoilt("cluster_centers_", value)
+    match = "cluster_centers_.* NaN or infinity"
+    assert_refused_with(fitted(HyperbolicKMeans(3)), centers, match, tmp_path)
+    model.weights_["encoder.0.bias"][0] = value
+    with pytest.raises(ValueError, match=r"weights_\.encoder\.0\.bias has NaN"):
+        io.save(model, tmp_path / "model")
+
+
+class Masked(torch.nn.Linear):
+    """A network of a user's own with infinity in a buffer."""
+
+    def __init__(self, n_in, n_out):
+        super().__init__(n_in, n_out)
+        self.register_buffer("mask", torch.tensor(-np.inf))
+
+
+def test_own_networks_may_hold_infinity(tmp_path):
+    model = RQVAETokenizer(2, **LAYERS, encoder=Masked(6, 3), decoder=Masked(3, 6))
+    model = fitted(model)
+    io.save(model, tmp_path / "model")
+    twin = io.load(tmp_path / "model", encoder=Masked(6, 3), decoder=Masked(3, 6))
+    assert_array_equal(twin.transform(data()), model.transform(data()))
 
 
 def test_centers_of_the_wrong_shape_are_refused(tmp_path):

@@ -7,16 +7,23 @@ from skhyper import presets
 from skhyper.datasets import make_tree
 
 ALL = [getattr(presets, name) for name in presets.__all__ if name.isupper()]
+OF_EDGES_OR_CODES = {"HierarchyTokenizer", "GenerativeRetriever"}
+OF_ROWS = [preset for preset in ALL if preset.estimator not in OF_EDGES_OR_CODES]
 
 
 @pytest.mark.parametrize("preset", ALL, ids=lambda preset: preset.name)
-def test_the_estimator_takes_it_and_learns(preset):
-    cls = getattr(skhyper, preset.estimator)
-    estimator = cls(**preset)
+def test_the_estimator_takes_it(preset):
+    params = getattr(skhyper, preset.estimator)(**preset).get_params()
     for key, value in preset.items():
-        assert estimator.get_params()[key] == value
+        assert params[key] == value
     assert getattr(presets, preset.name) is preset
     assert set(preset.unstated) <= set(preset)
+
+
+@pytest.mark.parametrize("preset", OF_ROWS, ids=lambda preset: preset.name)
+def test_the_estimator_learns_from_rows(preset):
+    cls = getattr(skhyper, preset.estimator)
+    estimator = cls(**preset)
     smaller = {
         "codebook_size": 4,
         "max_iter": 4,
@@ -29,6 +36,18 @@ def test_the_estimator_takes_it_and_learns(preset):
     X, _ = make_tree(100, 6, random_state=0)
     codes = cls(**{**preset, **smaller}).fit_transform(X)
     assert codes.shape == (100, smaller.get("n_levels", 1))
+
+
+def test_the_experiment_on_wordnet_runs_from_its_presets():
+    edges = [("b", "a"), ("c", "a"), ("d", "b"), ("e", "b"), ("f", "c")]
+    smaller = {"codebook_size": 3, "max_iter": 40, "random_state": 0}
+    tokenizer = skhyper.HierarchyTokenizer(**{**presets.HRQ_WORDNET, **smaller})
+    codes = tokenizer.fit(edges).transform(list("bcdef"))
+    smaller = {"max_iter": 2, "d_model": 8, "random_state": 0}
+    preset = presets.GENERATIVE_RETRIEVER_HRQ
+    retriever = skhyper.GenerativeRetriever(**{**preset, **smaller})
+    parents = tokenizer.transform(list("aabbc"))
+    assert retriever.fit(codes, parents).predict(codes, k=1).shape == (5, 1, 3)
 
 
 @pytest.mark.parametrize("preset", ALL, ids=lambda preset: preset.name)

@@ -28,9 +28,11 @@ ALLOWED = {
         "_utils",
     },
     "generative": {"generative", "metrics", "_nn", "_utils"},
+    "hierarchy": {"hierarchy", "quantizers", "metrics", "manifolds", "_nn", "_utils"},
     "callbacks": {"metrics"},
     "presets": set(),
-    "io": {"base", "_utils"},
+    "io": {"_consistency"},
+    "_consistency": {"base", "generative", "hierarchy", "_utils"},
 }
 
 

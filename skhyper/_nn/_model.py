@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from skhyper._nn._bottleneck import Bottleneck, Passed
-from skhyper._nn._codebooks import manifold_reach
+from skhyper._nn._codebooks import Codebooks, manifold_reach
 
 # positions that pass the network at once where no gradient is kept
 EVALUATION_POSITIONS = 4096
@@ -22,6 +22,26 @@ class Losses(NamedTuple):
 
     total: torch.Tensor
     error: torch.Tensor  # the part that decides which weights are best, detached
+
+
+class NoBottleneck(Bottleneck):
+    """What a fitted network has for a bottleneck: codes are chosen outside torch.
+
+    Parameters
+    ----------
+    manifold : Euclidean or PoincareBall
+        Where latents live.
+    n_extra : int
+        Outputs of the encoder beside the coordinates of a latent.
+    """
+
+    def __init__(self, manifold: Any, n_extra: int) -> None:
+        super().__init__(manifold, Codebooks(manifold))
+        self.n_extra = n_extra
+
+    def __call__(self, *batch: Any) -> Passed:
+        """Refuse to quantize."""
+        raise NotImplementedError("A network that is built again is not for training.")
 
 
 class Autoencoder(nn.Module):

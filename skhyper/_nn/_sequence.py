@@ -1,97 +1,27 @@
-"""A causal transformer over columns of tokens, and the loop that trains it."""
+"""A causal transformer over columns of tokens, and a loop that trains transformers."""
 
 from __future__ import annotations
 
 import contextlib
 import copy
 import math
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
-from torch.nn import functional
 
 from skhyper._nn._runtime import INFERENCE_ROWS, apply_in_blocks, seeded, to_tensor
 from skhyper._nn._train import History, Observer, Settings
+from skhyper._nn._transformer import CodeModel, Past
 from skhyper._utils._warn import warn_user
 
-# standard deviation of new embeddings, as in GPT-2
-EMBEDDING_SCALE = 0.02
 
-
-class Past:
-    """Keys and values of the columns that one block has seen, with room for all."""
-
-    def __init__(self, n_columns: int) -> None:
-        self._room, self._n_seen = n_columns, 0
-
-    def append(
-        self, keys: torch.Tensor, values: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Add those of the next column, and return them all."""
-        if self._n_seen == 0:
-            n_rows, n_heads, _, width = keys.shape
-            self._kept = keys.new_empty(2, n_rows, n_heads, self._room, width)
-        self._kept[0, :, :, self._n_seen] = keys[:, :, 0]
-        self._kept[1, :, :, self._n_seen] = values[:, :, 0]
-        self._n_seen += 1
-        seen = self._kept[:, :, :, : self._n_seen]
-        return seen[0], seen[1]
-
-
-class Block(nn.Module):
-    """Causal self-attention, then a perceptron, each added to what it was given."""
-
-    def __init__(self, width: int, n_heads: int, dropout: float) -> None:
-        super().__init__()
-        self.n_heads = n_heads
-        self.norm_attention = nn.LayerNorm(width)
-        self.queries_keys_values = nn.Linear(width, 3 * width)
-        self.mix = nn.Linear(width, width)
-        self.norm_mlp = nn.LayerNorm(width)
-        self.mlp = nn.Sequential(
-            nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
-        )
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: torch.Tensor, past: Past | None = None) -> torch.Tensor:
-        """Return all columns, or with the `past` of a row the one that comes next."""
-        x = x + self.dropout(self._attend(self.norm_attention(x), past))
-        return x + self.dropout(self.mlp(self.norm_mlp(x)))
-
-    def _attend(self, x: torch.Tensor, past: Past | None) -> torch.Tensor:
-        parts = self.queries_keys_values(x).unflatten(-1, (3, self.n_heads, -1))
-        queries, keys, values = parts.permute(2, 0, 3, 1, 4)
-        if past is not None:
-            keys, values = past.append(keys, values)
-        mixed = functional.scaled_dot_product_attention(
-            queries, keys, values, is_causal=past is None
-        )
-        return self.mix(mixed.transpose(1, 2).flatten(2))
-
-
-class CodeTransformer(nn.Module):
+class CodeTransformer(CodeModel):
     """The distribution of each token given those in the columns before it.
 
-    Columns are level-major: all columns of level 1, then all of level 2. Those of a
-    level share an embedding and an output layer.
-
-    Parameters
-    ----------
-    sizes : sequence of int
-        Number of tokens of each level.
-    n_columns : int
-        A multiple of the number of levels.
-    width : int
-        Numbers that stand for a column inside the network.
-    n_blocks, n_heads : int
-        Blocks, and heads of attention in each; `n_heads` divides `width`.
-    dropout : float
-        Share of each block's output that is dropped in training.
+    Its parameters are those of a `CodeModel`.
 
     References
     ----------
@@ -99,72 +29,12 @@ class CodeTransformer(nn.Module):
     Section 2.3: normalisation before each part of a block, and after the last.
     """
 
-    first: torch.Tensor
-
-    def __init__(
-        self,
-        sizes: Sequence[int],
-        n_columns: int,
-        *,
-        width: int,
-        n_blocks: int,
-        n_heads: int,
-        dropout: float = 0.0,
-    ) -> None:
-        super().__init__()
-        self.n_columns, self.n_positions = n_columns, n_columns // len(sizes)
-        self.draws = dropout > 0
-        self.columns = nn.Parameter(torch.empty(n_columns, width))
-        self.tokens = nn.Embedding(sum(sizes), width)
-        for table in (self.columns, self.tokens.weight):
-            nn.init.normal_(table, std=EMBEDDING_SCALE)
-        self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList(
-            [Block(width, n_heads, dropout) for _ in range(n_blocks)]
-        )
-        self.norm = nn.LayerNorm(width)
-        self.outputs = nn.ModuleList([nn.Linear(width, size) for size in sizes])
-        # the rows of the table in which each column's tokens begin
-        starts = np.repeat(np.cumsum([0, *sizes[:-1]]), self.n_positions)
-        self.register_buffer("first", torch.from_numpy(starts), persistent=False)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model is."""
-        return self.columns.device
-
-    def weights(self) -> dict[str, NDArray[Any]]:
-        """Return the parameters as NumPy arrays, by name."""
-        return {
-            name: value.detach().cpu().numpy().copy()
-            for name, value in self.state_dict().items()
-        }
-
-    def load_weights(self, weights: dict[str, NDArray[Any]]) -> None:
-        """Take over what `weights` gave."""
-        state = {name: torch.from_numpy(np.array(v)) for name, v in weights.items()}
-        self.load_state_dict(state)
-
     def nats(self, codes: torch.Tensor) -> torch.Tensor:
         """Return minus the log-probability of each token given those before it."""
-        # a column sees its place and the token before it, the first its place alone
-        before = self.tokens(codes[:, :-1] + self.first[:-1])
-        x = self.dropout(self.columns + functional.pad(before, (0, 0, 1, 0)))
+        x = self._inputs(codes)
         for block in self.blocks:
             x = block(x)
-        parts = zip(
-            self.outputs,
-            self.norm(x).split(self.n_positions, dim=1),
-            codes.split(self.n_positions, dim=1),
-            strict=True,
-        )
-        return torch.cat([_cross_entropy(out(x), y) for out, x, y in parts], dim=1)
-
-    def log_likelihood(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the log-probability of each row."""
-        self.eval()
-        nats = apply_in_blocks(self.nats, codes, torch.int64, self.device)
-        return -nats.sum(axis=1, dtype=np.float64)
+        return self._losses(x, codes)
 
     def sample(
         self, plan: NDArray[np.float64], n_given: int, temperature: float
@@ -191,23 +61,13 @@ class CodeTransformer(nn.Module):
         pasts = [Past(self.n_columns) for _ in self.blocks]
         codes = plan.to(torch.int64)
         for column in range(self.n_columns):
-            x = self.columns[column].expand(len(plan), 1, -1)
-            if column > 0:
-                before = codes[:, column - 1 : column].to(self.device)
-                x = x + self.tokens(before + self.first[column - 1])
+            x = self._input(column, codes[:, column - 1])
             for block, past in zip(self.blocks, pasts, strict=True):
                 x = block(x, past)
             if column >= n_given:
-                logits = self.outputs[column // self.n_positions](self.norm(x[:, 0]))
+                logits = self._logits(column, x[:, 0])
                 codes[:, column] = _invert(logits, plan[:, column], temperature)
         return codes
-
-
-def _cross_entropy(logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-    flat = functional.cross_entropy(
-        logits.flatten(0, 1), tokens.flatten(), reduction="none"
-    )
-    return flat.view(tokens.shape)
 
 
 def _invert(
@@ -222,11 +82,11 @@ def _invert(
 
 
 class SequenceTrainer:
-    """Fit a `CodeTransformer` by maximum likelihood.
+    """Fit a `CodeModel` by maximum likelihood.
 
     Parameters
     ----------
-    model : CodeTransformer
+    model : CodeModel
         The network.
     training : arrays (n, n_columns) and (n,)
         Codes and their weights.
@@ -249,6 +109,7 @@ class SequenceTrainer:
         self.model, self.settings, self.observer = model, settings, observer
         self.training = self._tensors(*training)
         self.validation = None if validation is None else self._tensors(*validation)
+        self._groups = model.groups(self.training[0])
         # on the CPU, so that a seed shuffles the same way on every device
         self._generator = torch.Generator().manual_seed(settings.seed)
         self._optimizer = torch.optim.AdamW(
@@ -303,16 +164,32 @@ class SequenceTrainer:
         total = torch.zeros((), device=codes.device)
         self.model.train()
         with self._own_generator(number):
-            order = torch.randperm(len(codes), generator=self._generator)
             n_batches = -(-len(codes) // self.settings.batch_size)
-            for rows in order.to(codes.device).tensor_split(n_batches):
+            for rows in self._order().to(codes.device).tensor_split(n_batches):
                 nats = self.model.nats(codes[rows]).mean(dim=1)
                 loss = torch.mean(weight[rows] * nats)
                 self._optimizer.zero_grad(set_to_none=True)
                 loss.backward()
+                self._clip()
                 self._optimizer.step()
                 total += loss.detach() * (len(rows) / len(codes))
         return float(total)
+
+    def _order(self) -> torch.Tensor:
+        """Return all rows in random order, but those of a group as neighbours."""
+        n_rows = len(self.training[0])
+        order = torch.randperm(n_rows, generator=self._generator)
+        if self._groups is None:
+            return order
+        place = torch.randperm(int(self._groups.max()) + 1, generator=self._generator)
+        return order[place[self._groups[order]].argsort(stable=True)]
+
+    def _clip(self) -> None:
+        """Cut the gradient where it is too long, as the model asks."""
+        if self.model.max_gradient is not None:
+            torch.nn.utils.clip_grad_norm_(
+                self.model.parameters(), self.model.max_gradient
+            )
 
     def _own_generator(self, number: int) -> Any:
         """Return a context for an epoch: dropout draws from torch's own generator."""

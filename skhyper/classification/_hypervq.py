@@ -19,9 +19,11 @@ from sklearn.utils.validation import (
 )
 
 from skhyper._utils._callbacks import with_callbacks
-from skhyper._utils._params import Interval
+from skhyper._utils._params import Interval, StrOptions
+from skhyper._utils._rows import Rows
 from skhyper._utils._weights import check_sample_weight
 from skhyper.base import check_X
+from skhyper.classification._class_weight import class_weights
 from skhyper.tokenizers._hyperplanes import HyperplaneCoder
 from skhyper.tokenizers._network import apply_half
 
@@ -54,9 +56,11 @@ class HyperVQClassifier(ClassifierMixin, HyperplaneCoder):
     encoder : torch.nn.Module or None, default=None
         A network of your own from rows (n, n_features) to latents (n, latent_dim),
         to take the place of the layers named above; it is copied, and trained from the
-        weights it has.
+        weights it has. With `input_shape` it gives those of all positions of
+        `codes_shape_`, one after the other: (n, n_positions * latent_dim).
     decoder : torch.nn.Module or None, default=None
-        A network of your own from latents back to rows; None mirrors the encoder.
+        A network of your own from latents, of all positions, back to rows; None
+        mirrors the encoder.
     max_iter : int, default=50
         The most epochs. The first tenth trains without codes, so that the
         codebooks start, by k-means, on latents that mean something.
@@ -85,10 +89,13 @@ class HyperVQClassifier(ClassifierMixin, HyperplaneCoder):
         The ball has sectional curvature ``-curvature``. Latents start with a mean
         square length of 1 in the tangent space, so that 1 means about two radii of
         curvature, and a small value means nearly flat.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, as in scikit-learn's LogisticRegression. Rows of
+        ``X_val`` count alike.
     early_stopping : bool, default=False
-        Set rows aside, stop once their loss does not fall any more, and keep the
-        weights of its minimum. If False, the loss of the training rows takes its
-        place.
+        Set rows aside, of each class in proportion, stop once their loss does not
+        fall any more, and keep the weights of its minimum. If False, the loss of the
+        training rows takes its place.
     validation_fraction : float, default=0.1
         Share of the rows set aside.
     n_iter_no_change : int, default=10
@@ -107,7 +114,8 @@ class HyperVQClassifier(ClassifierMixin, HyperplaneCoder):
         CUDA, then MPS, then the CPU.
     dtype : {"auto", "float32", "float64"}, default="auto"
         Of the network. "auto" follows `X` on the CPU, and is float32 elsewhere. On
-        the CPU the step on the manifold runs in float64 all the same.
+        the CPU the step on the manifold runs in float64 all the same. With
+        `input_shape` the trained network runs in float64 there, whatever `dtype` is.
     verbose : int, default=0
         1 logs a line an epoch to the logger "skhyper".
 
@@ -130,7 +138,8 @@ class HyperVQClassifier(ClassifierMixin, HyperplaneCoder):
     loss_curve_ : list of float
         Training loss of each epoch after the pretraining.
     error_curve_ : list of float
-        The same without the entropy term: what decides which weights are best.
+        The same without the entropy term, for the codes of the largest logits and not
+        for those drawn: what decides which weights are best.
     validation_scores_ : list of float or None
         Minus the same of the validation rows; None without `early_stopping` or
         ``X_val``.
@@ -190,9 +199,11 @@ class HyperVQClassifier(ClassifierMixin, HyperplaneCoder):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **HyperplaneCoder._parameter_constraints,
         "reconstruction_weight": [Interval(Real, 0, None, closed="left")],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
     }
 
     reconstruction_weight: float
+    class_weight: dict[Any, float] | str | None
     classes_: NDArray[Any]
 
     _early: tuple[str, ...] = (*HyperplaneCoder._early, "classes_")
@@ -216,6 +227,7 @@ class HyperVQClassifier(ClassifierMixin, HyperplaneCoder):
         temperature: float | Sequence[float] = 1.0,
         gradient: str = "auto",
         curvature: float = 1.0,
+        class_weight: dict[Any, float] | str | None = None,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
@@ -242,6 +254,7 @@ class HyperVQClassifier(ClassifierMixin, HyperplaneCoder):
         self.temperature = temperature
         self.gradient = gradient
         self.curvature = curvature
+        self.class_weight = class_weight
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
@@ -285,7 +298,9 @@ class HyperVQClassifier(ClassifierMixin, HyperplaneCoder):
         Raises
         ------
         ValueError
-            If there is one class only, or one in `y_val` that `y` lacks.
+            If there is one class only, or one in `y_val` that `y` lacks; with
+            ``early_stopping=True``, if a class has a single distinct sample, or there
+            are more classes than rows to set aside.
         """
         with self._features_kept():
             seen, y = y, _check_y(X, y)
@@ -383,6 +398,19 @@ class HyperVQClassifier(ClassifierMixin, HyperplaneCoder):
         y_val = _check_y(X_val, y_val)
         _check_known("y_val", y_val, self.classes_)
         return np.searchsorted(self.classes_, y_val)
+
+    def _weights(
+        self, sample_weight: Any, X: NDArray[Any], target: IntArray | None
+    ) -> FloatArray:
+        weight = super()._weights(sample_weight, X, target)
+        if target is not None and self.class_weight is not None:
+            present = weight > 0
+            y, given = self.classes_[target[present]], weight[present]
+            weight[present] *= class_weights(self.class_weight, y, given)
+        return weight
+
+    def _strata(self, rows: Rows) -> NDArray[Any]:
+        return np.asarray(self.classes_[rows.target])
 
     def _assemble(self, *parts: Any, **sizes: Any) -> Any:
         from skhyper._nn._classifier import ClassifyingAutoencoder

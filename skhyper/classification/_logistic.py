@@ -11,7 +11,6 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_sample_weight,
@@ -24,6 +23,7 @@ from skhyper._utils._params import Interval, StrOptions, check_params
 from skhyper._utils._warn import warn_user
 from skhyper._utils._weights import distinct_rows
 from skhyper.base import check_X
+from skhyper.classification._class_weight import class_weights
 from skhyper.classification._objective import (
     FloatArray,
     Objective,
@@ -186,7 +186,7 @@ class HyperbolicLogisticRegression(ClassifierMixin, BaseEstimator):
         chart.warn_if_saturated(Z)
         rows, weight = distinct_rows(np.column_stack([Z, labels]), weight)
         Z, labels = Z[rows], labels[rows]
-        weight *= self._class_weight(classes, labels, weight)[labels]
+        weight *= class_weights(self.class_weight, classes[labels], weight)
         objective = Objective(ball, Z, labels, weight, self.C)
         self.coef_, self.intercept_ = objective.planes(self._minimize(objective))
         self.classes_ = classes
@@ -286,23 +286,6 @@ class HyperbolicLogisticRegression(ClassifierMixin, BaseEstimator):
                 f"the samples of positive weight: {classes[0]!r}."
             )
         return classes, labels, weight
-
-    def _class_weight(
-        self, classes: NDArray[Any], labels: NDArray[np.int64], weight: FloatArray
-    ) -> FloatArray:
-        """Return the weight of each class."""
-        factors = compute_class_weight(
-            self.class_weight,
-            classes=classes,
-            y=classes[labels],
-            sample_weight=weight,
-        )
-        if not np.all(factors > 0):
-            raise ValueError(
-                f"class_weight={self.class_weight!r} must be above 0 for every class. "
-                "To leave a class out, give its samples a sample_weight of 0."
-            )
-        return np.asarray(factors, dtype=np.float64)
 
     def _minimize(self, objective: Objective) -> FloatArray:
         """Run L-BFGS, and warn if it does not converge; return the parameters."""

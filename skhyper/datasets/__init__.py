@@ -1,13 +1,19 @@
-"""Data with a known hierarchy or content: a real set that ships, and generators."""
+"""Data with a known hierarchy or content: real sets, and generators."""
 
+from skhyper.datasets._edges import hypernymy_split, transitive_closure
 from skhyper.datasets._generated import make_hyperbolic_blobs, make_tree
 from skhyper.datasets._naics import load_naics
 from skhyper.datasets._sound import fetch_speech, make_tones
+from skhyper.datasets._wordnet import fetch_wordnet_nouns, load_wordnet_mammals
 
 __all__ = [
     "fetch_speech",
+    "fetch_wordnet_nouns",
+    "hypernymy_split",
     "load_naics",
+    "load_wordnet_mammals",
     "make_hyperbolic_blobs",
     "make_tones",
     "make_tree",
+    "transitive_closure",
 ]

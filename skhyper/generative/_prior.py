@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.base import DensityMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from skhyper._utils._callbacks import (
-    CallbackSupportMixin,
-    EpochReports,
-    with_callbacks,
-)
-from skhyper._utils._params import Interval, check_params
+from skhyper._utils._callbacks import with_callbacks
 from skhyper._utils._weights import check_sample_weight
+from skhyper.generative._estimator import COUNT, CodeEstimator
 from skhyper.generative._likelihood import (
     best_scale,
     check_bins,
@@ -32,14 +27,8 @@ from skhyper.metrics._codes import check_codes
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
-COUNT = Interval(Integral, 1, None, closed="left")
 
-# Networks of fitted priors, outside their __dict__: pickles and copies hold NumPy
-# arrays only, and build the network again when they first need it.
-_networks: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
-
-
-class TokenPrior(CallbackSupportMixin, DensityMixin, BaseEstimator):
+class TokenPrior(DensityMixin, CodeEstimator):
     """Distribution of codes, learnt by an autoregressive transformer.
 
     The probability of a row of codes is the product over its columns of the
@@ -145,29 +134,11 @@ class TokenPrior(CallbackSupportMixin, DensityMixin, BaseEstimator):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_levels": [COUNT, None],
         "codebook_size": [COUNT, "array-like", None],
-        "d_model": [COUNT],
-        "n_layers": [COUNT],
-        "n_heads": [COUNT],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
-        "max_iter": [COUNT],
-        "batch_size": [COUNT],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [COUNT],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "random_state": ["random_state"],
-        "device": [str],
-        "verbose": ["verbose"],
+        **CodeEstimator._parameter_constraints,
     }
 
-    weights_: dict[str, NDArray[Any]]
     codebook_sizes_: IntArray
-    loss_curve_: list[float]
-    validation_scores_: list[float] | None
-    n_iter_: int
     n_features_in_: int
-    _shape: dict[str, int]
 
     def __init__(
         self,
@@ -232,29 +203,14 @@ class TokenPrior(CallbackSupportMixin, DensityMixin, BaseEstimator):
         weight = check_sample_weight(sample_weight, rows)
         rows, weight = rows[weight > 0], weight[weight > 0]
         sizes = level_sizes(rows, self.n_levels, self.codebook_size)
-        rng = check_random_state(self.random_state)
-        seed = int(rng.randint(np.iinfo(np.int32).max))
-        training, held_out = self._split(rows, weight, seed)
-
-        shape = {
-            "width": int(self.d_model),
-            "n_blocks": int(self.n_layers),
-            "n_heads": int(self.n_heads),
-        }
-        model = self._build(sizes, rows.shape[1], shape, seed, self.dropout)
-        reports = EpochReports(
-            self,
-            self.max_iter,
-            lambda history: self._learnt(model, sizes, shape, history),
+        return self._learn(
+            rows,
+            weight,
+            {"codebook_sizes_": sizes, "n_features_in_": rows.shape[1]},
             X=seen,
             y=y,
             metadata={} if sample_weight is None else {"sample_weight": sample_weight},
         )
-        history = self._train(model, training, held_out, seed, reports)
-        self.__dict__.update(self._learnt(model, sizes, shape, history))
-        _networks[self] = model
-        reports.close(history)
-        return self
 
     def score_samples(self, codes: ArrayLike) -> FloatArray:
         """Return the log-likelihood of each row.
@@ -408,92 +364,17 @@ class TokenPrior(CallbackSupportMixin, DensityMixin, BaseEstimator):
         nats -= np.sum(log_mass(errors, scale, bin_width, likelihood))
         return float(nats / (errors.size * np.log(2)))
 
-    def _check_parameters(self) -> None:
-        """Check all parameters that need no data."""
-        check_params(self)
-        if self.d_model % self.n_heads:
-            raise ValueError(
-                f"d_model={self.d_model} must be a multiple of n_heads={self.n_heads}."
-            )
-
     def _column_sizes(self) -> IntArray:
         """Return the number of codes of each column."""
         sizes = self.codebook_sizes_
         return np.repeat(sizes, self.n_features_in_ // len(sizes))
 
-    def _split(
-        self, codes: IntArray, weight: FloatArray, seed: int
-    ) -> tuple[tuple[IntArray, FloatArray], tuple[IntArray, FloatArray] | None]:
-        """Return the rows to train on, and those that decide when to stop."""
-        if not self.early_stopping:
-            return (codes, weight), None
-        n_samples = len(codes)
-        n_validation = int(np.ceil(self.validation_fraction * n_samples))
-        if n_validation >= n_samples:
-            raise ValueError(
-                f"early_stopping=True with validation_fraction="
-                f"{self.validation_fraction} leaves no row to train on, out of "
-                f"n_samples = {n_samples}. Give more samples or early_stopping=False."
-            )
-        order = np.random.RandomState(seed).permutation(n_samples)
-        held_out, train = order[:n_validation], order[n_validation:]
-        return (codes[train], weight[train]), (codes[held_out], weight[held_out])
-
-    def _build(
-        self,
-        sizes: IntArray,
-        n_columns: int,
-        shape: dict[str, int],
-        seed: int = 0,
-        dropout: float = 0.0,
-    ) -> Any:
-        """Return a new network on the device asked for."""
-        from skhyper._nn._runtime import resolve_device, seeded
+    def _new_network(self, found: Mapping[str, Any], dropout: float) -> Any:
         from skhyper._nn._sequence import CodeTransformer
 
-        device = resolve_device(self.device)
-        with seeded(seed, device):
-            model = CodeTransformer(
-                sizes.tolist(), n_columns, **shape, dropout=float(dropout)
-            )
-        return model.to(device)
-
-    def _train(
-        self, model: Any, training: Any, held_out: Any, seed: int, reports: EpochReports
-    ) -> Any:
-        from skhyper._nn._sequence import SequenceTrainer
-        from skhyper._nn._train import Settings
-
-        settings = Settings(
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            n_iter_no_change=self.n_iter_no_change,
-            tol=self.tol,
-            seed=seed,
+        return CodeTransformer(
+            found["codebook_sizes_"].tolist(),
+            found["n_features_in_"],
+            **found["_shape"],
+            dropout=dropout,
         )
-        trainer = SequenceTrainer(model, training, settings, reports, held_out)
-        return trainer.run(self.max_iter)
-
-    def _learnt(
-        self, model: Any, sizes: IntArray, shape: dict[str, int], history: Any
-    ) -> dict[str, Any]:
-        """Return the fitted attributes of this moment of training."""
-        errors = history.validation_errors
-        return {
-            "weights_": model.weights(),
-            "codebook_sizes_": sizes,
-            "loss_curve_": list(history.loss_curve),
-            "validation_scores_": None if errors is None else [-e for e in errors],
-            "n_iter_": max(1, len(history.loss_curve)),
-            "n_features_in_": model.n_columns,
-            "_shape": shape,
-        }
-
-    def _network(self) -> Any:
-        """Return the fitted network, rebuilt where a pickle or a file holds none."""
-        model = _networks.get(self)
-        if model is None:
-            model = self._build(self.codebook_sizes_, self.n_features_in_, self._shape)
-            model.load_weights(self.weights_)
-            _networks[self] = model
-        return model

@@ -1,4 +1,4 @@
-"""Which codes a prior takes: their columns, their levels and the tokens of each."""
+"""Which codes a model takes: their columns, their levels and the tokens of each."""
 
 from __future__ import annotations
 
@@ -35,11 +35,19 @@ def check_rows(codes: ArrayLike, sizes: IntArray) -> IntArray:
     rows = check_codes(codes)
     if rows.shape[1] != len(sizes):
         raise ValueError(
-            f"codes has {rows.shape[1]} columns, but the prior was fitted with "
+            f"codes has {rows.shape[1]} columns, but the model was fitted with "
             f"{len(sizes)}."
         )
     _check_tokens(rows, sizes)
     return rows
+
+
+def check_named(codes: ArrayLike, name: str, sizes: IntArray | None = None) -> IntArray:
+    """Return whole rows of codes of a method that takes several, for given sizes."""
+    try:
+        return check_codes(codes) if sizes is None else check_rows(codes, sizes)
+    except ValueError as error:
+        raise ValueError(f"{name} cannot be used: {error}") from error
 
 
 def check_prefix(prefix: Any, sizes: IntArray, n_samples: int) -> IntArray:

@@ -3,7 +3,9 @@
 Functions of codes take those of a whole data set as integers of shape
 (n_samples, n_levels), column 0 the coarsest, whoever made them. The scorers measure
 the same of an estimator, for model selection. Of the data before any code,
-`delta_hyperbolicity` tells how tree-like they are.
+`delta_hyperbolicity` tells how tree-like they are. Where the hierarchy is known as
+edges, others tell how far points and codes follow it, and what is found of it with and
+without a model.
 """
 
 from skhyper.metrics._agreement import prefix_agreement
@@ -13,8 +15,19 @@ from skhyper.metrics._codes import (
     dead_codes,
     perplexity,
 )
+from skhyper.metrics._coherence import (
+    norm_statistics,
+    prefix_coherence,
+    tree_distortion,
+)
 from skhyper.metrics._distortion import distortion, relative_distortion
 from skhyper.metrics._hyperbolicity import delta_hyperbolicity
+from skhyper.metrics._ranking import hierarchy_ranking
+from skhyper.metrics._retrieval import (
+    composition_recall,
+    popularity_recall,
+    recall_at_k,
+)
 from skhyper.metrics._scorers import (
     make_bit_budget_scorer,
     make_collision_scorer,
@@ -24,13 +37,20 @@ from skhyper.metrics._scorers import (
 __all__ = [
     "codebook_usage",
     "collision_rate",
+    "composition_recall",
     "dead_codes",
     "delta_hyperbolicity",
     "distortion",
+    "hierarchy_ranking",
     "make_bit_budget_scorer",
     "make_collision_scorer",
     "make_prefix_agreement_scorer",
+    "norm_statistics",
     "perplexity",
+    "popularity_recall",
     "prefix_agreement",
+    "prefix_coherence",
+    "recall_at_k",
     "relative_distortion",
+    "tree_distortion",
 ]

@@ -89,7 +89,8 @@ class BaseTokenizer(UnsupervisedCoder, TrainedCoder):
             With ``early_stopping=True``, for which there are no validation rows here;
             if `X` has another width than before, or if parameters that shape the
             network were set to other values than the fitted ones (`codebook_size` may
-            grow).
+            grow, but for that of `SoftVQTokenizer`, whose encoder has an output for
+            each code).
         """
         with self._features_kept():
             return self._partial_fit(X, sample_weight)

@@ -36,11 +36,13 @@ class HRQVAETokenizer(ResidualTokenizer):
     encoder : torch.nn.Module, "hyperbolic" or None, default=None
         A network of your own from rows (n, n_features) to latents (n, latent_dim), to
         take the place of the linear layers with ReLU; it is copied, and trained from
-        the weights it has.
+        the weights it has. With `input_shape` it gives those of all positions of
+        `codes_shape_`, one after the other: (n, n_positions * latent_dim).
         "hyperbolic" takes the Moebius layers of hyperbolic networks [3]_ for both
         halves.
     decoder : torch.nn.Module or None, default=None
-        A network of your own from latents back to rows; None mirrors the encoder.
+        A network of your own from latents, of all positions, back to rows; None
+        mirrors the encoder.
     max_iter : int, default=200
         The most epochs. The first tenth trains the bare autoencoder, so that the
         codebooks start, by k-means, on latents that mean something.
@@ -98,7 +100,8 @@ class HRQVAETokenizer(ResidualTokenizer):
         CUDA, then MPS, then the CPU.
     dtype : {"auto", "float32", "float64"}, default="auto"
         Of the network. "auto" follows `X` on the CPU, and is float32 elsewhere. On
-        the CPU the step on the manifold runs in float64 all the same.
+        the CPU the step on the manifold runs in float64 all the same. With
+        `input_shape` the trained network runs in float64 there, whatever `dtype` is.
     verbose : int, default=0
         1 logs a line an epoch to the logger "skhyper".
 

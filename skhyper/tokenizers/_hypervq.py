@@ -36,9 +36,11 @@ class HyperVQTokenizer(HyperplaneCoder, BaseTokenizer):
     encoder : torch.nn.Module or None, default=None
         A network of your own from rows (n, n_features) to latents (n, latent_dim),
         to take the place of the layers named above; it is copied, and trained from the
-        weights it has.
+        weights it has. With `input_shape` it gives those of all positions of
+        `codes_shape_`, one after the other: (n, n_positions * latent_dim).
     decoder : torch.nn.Module or None, default=None
-        A network of your own from latents back to rows; None mirrors the encoder.
+        A network of your own from latents, of all positions, back to rows; None
+        mirrors the encoder.
     max_iter : int, default=200
         The most epochs. The first tenth trains the bare autoencoder, so that the
         codebooks start, by k-means, on latents that mean something.
@@ -83,7 +85,8 @@ class HyperVQTokenizer(HyperplaneCoder, BaseTokenizer):
         CUDA, then MPS, then the CPU.
     dtype : {"auto", "float32", "float64"}, default="auto"
         Of the network. "auto" follows `X` on the CPU, and is float32 elsewhere. On
-        the CPU the step on the manifold runs in float64 all the same.
+        the CPU the step on the manifold runs in float64 all the same. With
+        `input_shape` the trained network runs in float64 there, whatever `dtype` is.
     verbose : int, default=0
         1 logs a line an epoch to the logger "skhyper".
 
@@ -104,7 +107,8 @@ class HyperVQTokenizer(HyperplaneCoder, BaseTokenizer):
     loss_curve_ : list of float
         Training loss of each epoch after the pretraining.
     error_curve_ : list of float
-        Its reconstruction part, relative to the variance of the data.
+        Its reconstruction part, relative to the variance of the data, for the codes of
+        the largest logits and not for those drawn.
     validation_scores_ : list of float or None
         Minus the reconstruction error of the validation rows, relative to the
         variance of the data; None without `early_stopping` or ``X_val``.

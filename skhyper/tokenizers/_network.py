@@ -47,6 +47,7 @@ class NetworkCoder(BaseCoder):
     weights_: dict[str, NDArray[Any]]
     codes_shape_: tuple[int, ...]
     _encoder_kind: str
+    _decoder_kind: str
     offset_: FloatArray
     scale_: float
 
@@ -129,28 +130,31 @@ class NetworkCoder(BaseCoder):
     def _build(
         self,
         encoder: Any,
-        shape: tuple[list[int], int, Any],
-        data: np.dtype[Any],
+        decoder: Any,
+        shape: tuple[int, list[int], int, Any],
+        dtype: Any,
         device: Any,
         bottleneck: Any,
     ) -> Any:
-        """Return a new network; `shape` has hidden widths, channels, input shape."""
-        from skhyper._nn._networks import Shape, build_networks
-        from skhyper._nn._runtime import point_dtype, resolve_dtype
+        """Return a new network.
 
-        dtype = resolve_dtype(self.dtype, data, device)
-        sizes = Shape(self.n_features_in_, self.latent_dim, bottleneck.n_extra, *shape)
-        halves = build_networks(
-            encoder, self.decoder, sizes, bottleneck.manifold, dtype
-        )
+        `shape` has the dimensions of a latent, the hidden widths, the channels and the
+        input shape.
+        """
+        from skhyper._nn._networks import Shape, build_networks
+        from skhyper._nn._runtime import point_dtype
+
+        latent_dim, *layers = shape
+        sizes = Shape(self.n_features_in_, latent_dim, bottleneck.n_extra, *layers)
+        halves = build_networks(encoder, decoder, sizes, bottleneck.manifold, dtype)
         return self._assemble(
             *halves,
             bottleneck,
-            latent_dim=self.latent_dim,
+            latent_dim=latent_dim,
             n_positions=math.prod(grid_shape(sizes.input_shape)),
             dtype=dtype,
             point_dtype=point_dtype(device, dtype),
-            draws=callable(encoder) or callable(self.decoder),
+            draws=callable(encoder) or callable(decoder),
             # a convolution rounds a picture by its place in a batch
             alone=sizes.input_shape is not None and device.type == "cpu",
         ).to(device)
@@ -170,30 +174,56 @@ class NetworkCoder(BaseCoder):
         """Return the fitted network, rebuilt where a pickle or a file holds none."""
         model = _networks.get(self)
         if model is None:
-            from skhyper._nn._runtime import resolve_device, seeded
-
-            device = resolve_device(self.device)
-            encoder = {"mlp": None, "own": self.encoder}.get(
-                self._encoder_kind, self._encoder_kind
-            )
-            bottleneck = self._bottleneck(self._manifold())
-            with seeded(0, device):  # layers are drawn, and then overwritten
-                model = self._build(
-                    encoder, self._fitted_shape(), self._dtype, device, bottleneck
-                )
+            model = self._rebuilt()
             model.load_network_weights(self.weights_)
             self._keep_network(model)
         return model
 
-    def _kind_of_encoder(self) -> str:
-        """Return what the parameter asks for: "mlp", "hyperbolic" or "own"."""
-        if self.encoder is None:
-            return "mlp"
-        return "own" if callable(self.encoder) else str(self.encoder)
+    def _rebuilt(self) -> Any:
+        """Return a network like the fitted one, whatever the parameters are now."""
+        from skhyper._nn._model import NoBottleneck
+        from skhyper._nn._runtime import resolve_device, resolve_dtype, seeded
 
-    def _fitted_shape(self) -> tuple[list[int], int, Any]:
-        """Return hidden widths, channels and input shape as they were fitted."""
-        if callable(self.encoder) and callable(self.decoder):
+        device = resolve_device(self.device)
+        dtype = resolve_dtype(str(self.weights_["shift"].dtype), self._dtype, device)
+        encoder = self._fitted_half("encoder", self._encoder_kind)
+        decoder = self._fitted_half("decoder", self._decoder_kind)
+        bottleneck = NoBottleneck(self._manifold(), self._n_extra())
+        with seeded(0, device):  # layers are drawn, to be overwritten
+            return self._build(
+                encoder, decoder, self._fitted_shape(), dtype, device, bottleneck
+            )
+
+    def _n_extra(self) -> int:
+        """Return what the fitted encoder says of a latent beside its coordinates."""
+        return 0
+
+    def _kind_of(self, half: str) -> str:
+        """Return what a parameter asks for: "mlp", "hyperbolic" or "own"."""
+        given = getattr(self, half)
+        if given is None:
+            return "mlp"
+        return "own" if callable(given) else str(given)
+
+    def _fitted_half(self, half: str, kind: str) -> Any:
+        """Return what `encoder` or `decoder` was in the fit."""
+        if kind != "own":
+            return None if kind == "mlp" else kind
+        given = getattr(self, half)
+        if not callable(given):
+            raise ValueError(
+                f"{half}={given!r}, but it was a network of the user's own in the fit, "
+                "of which only the weights are kept. Give one of the same kind: "
+                f"set_params({half}=...)."
+            )
+        return given
+
+    def _fitted_shape(self) -> tuple[int, list[int], int, Any]:
+        """Return the sizes of `_build` as they were fitted."""
+        return self.codebooks_[0].shape[1], *self._fitted_layers()
+
+    def _fitted_layers(self) -> tuple[list[int], int, Any]:
+        if self._encoder_kind == self._decoder_kind == "own":
             return [], 0, self._input_shape
         half = "decoder" if self._encoder_kind == "own" else "encoder"
         widths = [

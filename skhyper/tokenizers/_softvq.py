@@ -9,13 +9,15 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from skhyper._utils._params import Interval, StrOptions
 from skhyper._utils._posterior import posterior_logits
+from skhyper._utils._warn import warn_user
 from skhyper.base import check_X
 from skhyper.manifolds import Euclidean, PoincareBall
-from skhyper.quantizers._online import pad_codes
+from skhyper.quantizers._online import check_unchanged, pad_codes
 from skhyper.tokenizers._base import BaseTokenizer
 from skhyper.tokenizers._network import apply_half
 
@@ -51,9 +53,12 @@ class SoftVQTokenizer(BaseTokenizer):
     encoder : torch.nn.Module or None, default=None
         A network of your own from rows (n, n_features) to its latents and what is
         said of the scales, (n, latent_dim + codebook_size), to take the place of the
-        layers named above; it is copied, and trained from the weights it has.
+        layers named above; it is copied, and trained from the weights it has. With
+        `input_shape` it gives that for each position of `codes_shape_`, one after the
+        other: (n, n_positions * (latent_dim + codebook_size)).
     decoder : torch.nn.Module or None, default=None
-        A network of your own from latents back to rows; None mirrors the encoder.
+        A network of your own from latents, of all positions, back to rows; None
+        mirrors the encoder.
     max_iter : int, default=200
         The most epochs. The first tenth trains the bare autoencoder, so that the
         codebooks start, by k-means, on latents that mean something.
@@ -93,7 +98,8 @@ class SoftVQTokenizer(BaseTokenizer):
         CUDA, then MPS, then the CPU.
     dtype : {"auto", "float32", "float64"}, default="auto"
         Of the network. "auto" follows `X` on the CPU, and is float32 elsewhere. On
-        the CPU the step on the manifold runs in float64 all the same.
+        the CPU the step on the manifold runs in float64 all the same. With
+        `input_shape` the trained network runs in float64 there, whatever `dtype` is.
     verbose : int, default=0
         1 logs a line an epoch to the logger "skhyper".
 
@@ -271,15 +277,26 @@ class SoftVQTokenizer(BaseTokenizer):
     def _encode(self, X: NDArray[Any]) -> IntArray:
         return self._posterior(X).argmax(axis=1)[:, None]
 
-    def _first_codes(self, *given: Any) -> list[FloatArray]:
+    def _filled(self, codes: list[FloatArray], sizes: list[int]) -> list[FloatArray]:
         # the encoder has an output for each code
-        return [
-            pad_codes(codes, self._n_codes()) for codes in super()._first_codes(*given)
-        ]
+        return [pad_codes(*pair) for pair in zip(codes, sizes, strict=True)]
+
+    def _warn_if_short(self, sizes: list[int], n_found: list[int]) -> None:
+        n_copies = sizes[0] - n_found[0]
+        if n_copies:
+            warn_user(
+                f"codebook_size={self.codebook_size}, but there were too few distinct "
+                f"rows for it: {n_copies} of its codes started as copies of another. "
+                "Lower codebook_size or give more samples.",
+                ConvergenceWarning,
+            )
 
     def _n_codes(self) -> int:
         assert isinstance(self.codebook_size, Integral)
         return int(self.codebook_size)
+
+    def _n_extra(self) -> int:
+        return len(self.codebooks_[0])
 
     def _bottleneck(self, manifold: Any) -> Any:
         from skhyper._nn._posterior import PosteriorMean
@@ -297,6 +314,13 @@ class SoftVQTokenizer(BaseTokenizer):
 
     def _manifold(self) -> Any:
         return PoincareBall(self.curvature_) if self.curvature_ else Euclidean()
+
+    def _restore(self, model: Any, sizes: list[int]) -> None:
+        geometry = "hyperbolic" if self.curvature_ else "euclidean"
+        check_unchanged("geometry", self.geometry, geometry)
+        # the encoder has an output for each code
+        check_unchanged("codebook_size", self._n_codes(), self._n_extra())
+        super()._restore(model, sizes)
 
     def _learnt(self, model: Any, *moment: Any) -> dict[str, Any]:
         own = {"curvature_": model.manifold.c, "_kind": self.posterior}

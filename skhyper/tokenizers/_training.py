@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
 from skhyper._utils._callbacks import CallbackSupportMixin, EpochReports
@@ -109,7 +110,7 @@ class TrainedCoder(CallbackSupportMixin, NetworkCoder):
         again = self.warm_start and hasattr(self, "codebooks_")
         seen, X = X, check_X(self, X, reset=not again)
         self._check_input_shape()
-        weight = check_sample_weight(sample_weight, X)
+        weight = self._weights(sample_weight, X, target)
         seed = self._draw_seed()
         # no copy of a training row may decide when to stop
         rows = gather(None, X, weight, target).normalised()
@@ -118,7 +119,6 @@ class TrainedCoder(CallbackSupportMixin, NetworkCoder):
         train, held_out = self._split(rows, given, seed)
 
         model = self._new_model(X.dtype, seed)
-        self._check_enough(weight, sizes, model.n_positions)
         reports = EpochReports(
             self,
             self.max_iter,
@@ -128,21 +128,25 @@ class TrainedCoder(CallbackSupportMixin, NetworkCoder):
             metadata={} if sample_weight is None else {"sample_weight": sample_weight},
         )
         trainer = self._trainer(model, scale, train, seed, reports, held_out)
-        n_epochs = self.max_iter
+        n_epochs, n_found = self.max_iter, sizes
         if again:
             self._restore(model, sizes)
         else:
             n_pretraining = int(PRETRAINING * self.max_iter)
             n_epochs -= n_pretraining
             trainer.pretrain(n_pretraining)
-            model.set_codebooks(self._first_codes(model, scale, train, sizes, seed))
+            codes = self._first_codes(model, scale, train, sizes, seed)
+            n_found = [len(level) for level in codes]
+            model.set_codebooks(self._filled(codes, sizes))
         history = trainer.run(n_epochs, trained=again)
 
         self._keep(model, self._learnt(model, scale, X.dtype, history))
         self._describe(self._encode(X), weight)
         reports.close(history)
-        warn_if_short(self.codebook_size, sizes, self._sizes())
-        warn_if_collapsed(self.codebook_usage_, self._sizes(), self._remedy)
+        self._warn_if_short(sizes, n_found)
+        # copies of codes that were not to be found had no part in a collapse
+        usage = self.codebook_usage_ * np.divide(self._sizes(), n_found)
+        warn_if_collapsed(usage, n_found, self._remedy)
         return self
 
     def _check_parameters(self) -> list[int]:
@@ -152,18 +156,19 @@ class TrainedCoder(CallbackSupportMixin, NetworkCoder):
         self._widths()
         return sizes
 
-    def _check_enough(
-        self, weight: FloatArray, sizes: list[int], n_positions: int
-    ) -> None:
-        """Raise a ValueError if there are fewer latents than codes of a level."""
-        n_samples = np.count_nonzero(weight)
-        if self.n_levels == 1 and n_samples * n_positions < max(sizes):
-            raise ValueError(
-                f"codebook_size={self.codebook_size!r} is above the number of latents "
-                f"to learn it from: n_samples = {n_samples}"
-                + (f", with {n_positions} each" if n_positions > 1 else "")
-                + ". Lower codebook_size or give more samples."
-            )
+    def _weights(
+        self, sample_weight: Any, X: NDArray[Any], target: IntArray | None
+    ) -> FloatArray:
+        """Return what each row counts in training."""
+        return check_sample_weight(sample_weight, X)
+
+    def _filled(self, codes: list[FloatArray], sizes: list[int]) -> list[FloatArray]:
+        """Return the codebooks to start with, of which some may be short."""
+        return codes
+
+    def _warn_if_short(self, sizes: list[int], n_found: list[int]) -> None:
+        """Warn if there were too few distinct latents to fill the codebooks."""
+        warn_if_short(self.codebook_size, sizes, n_found)
 
     def _draw_seed(self) -> int:
         rng = check_random_state(self.random_state)
@@ -197,9 +202,26 @@ class TrainedCoder(CallbackSupportMixin, NetworkCoder):
                 f"n_samples = {n_samples} distinct ones. Give more samples or "
                 "early_stopping=False."
             )
-        order = np.random.RandomState(seed).permutation(n_samples)
-        train, held_out = np.sort(order[n_validation:]), np.sort(order[:n_validation])
-        return rows.take(train), rows.take(held_out)
+        try:
+            train, held_out = train_test_split(
+                np.arange(n_samples),
+                test_size=n_validation,
+                stratify=self._strata(rows),
+                random_state=seed,
+            )
+        except ValueError as error:
+            raise ValueError(
+                f"early_stopping=True with validation_fraction="
+                f"{self.validation_fraction} cannot set {n_validation} of "
+                f"{n_samples} distinct samples aside in the proportions of the "
+                f"classes: {error} Give more samples, or X_val and y_val, or "
+                "early_stopping=False."
+            ) from error
+        return rows.take(np.sort(train)), rows.take(np.sort(held_out))
+
+    def _strata(self, rows: Rows) -> NDArray[Any] | None:
+        """Return groups of rows, each of which gives its share to be held out."""
+        return None
 
     def _trainer(
         self,
@@ -279,7 +301,8 @@ class TrainedCoder(CallbackSupportMixin, NetworkCoder):
             "validation_scores_": None if errors is None else [-e for e in errors],
             "n_iter_": max(1, len(history.loss_curve)),
             "_dtype": dtype,
-            "_encoder_kind": self._kind_of_encoder(),
+            "_encoder_kind": self._kind_of("encoder"),
+            "_decoder_kind": self._kind_of("decoder"),
             "_input_shape": self._shape_given(),
         }
 
@@ -300,13 +323,15 @@ class TrainedCoder(CallbackSupportMixin, NetworkCoder):
 
     def _new_model(self, data: np.dtype[Any], seed: int) -> Any:
         """Return an untrained network for data of a dtype, on the device asked for."""
-        from skhyper._nn._runtime import resolve_device, seeded
+        from skhyper._nn._runtime import resolve_device, resolve_dtype, seeded
 
         device = resolve_device(self.device)
-        shape = self._widths(), self.n_channels, self._shape_given()
+        dtype = resolve_dtype(self.dtype, data, device)
+        layers = self._widths(), self.n_channels, self._shape_given()
+        shape, halves = (self.latent_dim, *layers), (self.encoder, self.decoder)
         bottleneck = self._bottleneck(self._new_manifold())
         with seeded(seed, device):
-            return self._build(self.encoder, shape, data, device, bottleneck)
+            return self._build(*halves, shape, dtype, device, bottleneck)
 
     def _shape_given(self) -> tuple[int, ...] | None:
         """Return `input_shape` as a tuple."""
@@ -317,7 +342,8 @@ class TrainedCoder(CallbackSupportMixin, NetworkCoder):
         """Bring a new network to the fitted weights and codes."""
         manifold, fitted = self._manifold(), self._sizes()
         check_unchanged("curvature", model.manifold.c, manifold.c)
-        check_unchanged("encoder", self._kind_of_encoder(), self._encoder_kind)
+        check_unchanged("encoder", self._kind_of("encoder"), self._encoder_kind)
+        check_unchanged("decoder", self._kind_of("decoder"), self._decoder_kind)
         check_unchanged("input_shape", self._shape_given(), self._input_shape)
         check_grown("codebook_size", sizes, fitted)
         try:

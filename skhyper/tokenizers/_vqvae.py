@@ -31,9 +31,11 @@ class VQVAETokenizer(NearestTokenizer):
     encoder : torch.nn.Module or None, default=None
         A network of your own from rows (n, n_features) to latents (n, latent_dim),
         to take the place of the layers named above; it is copied, and trained from the
-        weights it has.
+        weights it has. With `input_shape` it gives those of all positions of
+        `codes_shape_`, one after the other: (n, n_positions * latent_dim).
     decoder : torch.nn.Module or None, default=None
-        A network of your own from latents back to rows; None mirrors the encoder.
+        A network of your own from latents, of all positions, back to rows; None
+        mirrors the encoder.
     max_iter : int, default=200
         The most epochs. The first tenth trains the bare autoencoder, so that the
         codebooks start, by k-means, on latents that mean something.
@@ -70,7 +72,8 @@ class VQVAETokenizer(NearestTokenizer):
         CUDA, then MPS, then the CPU.
     dtype : {"auto", "float32", "float64"}, default="auto"
         Of the network. "auto" follows `X` on the CPU, and is float32 elsewhere. On
-        the CPU the step on the manifold runs in float64 all the same.
+        the CPU the step on the manifold runs in float64 all the same. With
+        `input_shape` the trained network runs in float64 there, whatever `dtype` is.
     verbose : int, default=0
         1 logs a line an epoch to the logger "skhyper".
 

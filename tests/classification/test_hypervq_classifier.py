@@ -15,10 +15,12 @@ from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import accuracy_score
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_checks
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import check_is_fitted
 
@@ -375,6 +377,87 @@ def test_names_of_classes_do_not_matter(data):
     assert_array_equal(one.predict_proba(X), other.predict_proba(X))
 
 
+def imbalanced():
+    """60 rows of one class, 24 of another and 6 of a third."""
+    y = np.repeat(["ash", "birch", "cedar"], [60, 24, 6])
+    return np.random.RandomState(0).randn(90, 5), y
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_rows_set_aside_are_of_each_class_in_proportion(seed, monkeypatch):
+    """Against scikit-learn's own split, the one of its MLPClassifier."""
+    seen = []
+    split = HyperVQClassifier._split
+    monkeypatch.setattr(
+        HyperVQClassifier,
+        "_split",
+        lambda self, *given: seen.append(split(self, *given)) or seen[-1],
+    )
+    X, y = imbalanced()
+    model = classifier(early_stopping=True, validation_fraction=0.2, random_state=seed)
+    model.set_params(max_iter=1).fit(X, y)
+    train, held_out = seen[0]
+    assert np.bincount(held_out.target).tolist() == [12, 5, 1]
+    both = np.vstack([train.X, held_out.X])
+    assert len(train.X) == 72
+    assert_array_equal(np.sort(both, axis=0), np.sort(X, axis=0))
+    _, expected = train_test_split(y, test_size=0.2, stratify=y, random_state=seed)
+    assert np.unique(expected, return_counts=True)[1].tolist() == [12, 5, 1]
+
+
+@pytest.mark.parametrize(
+    ("y", "validation_fraction", "message"),
+    [
+        (["ash"] + ["birch"] * 59, 0.2, "least populated classes"),
+        (["ash", "birch"] * 30, 0.01, "number of classes = 2"),
+    ],
+)
+def test_classes_too_small_for_a_share_are_an_error_as_in_scikit_learn(
+    y, validation_fraction, message
+):
+    X = imbalanced()[0][:60]
+    given = {"early_stopping": True, "validation_fraction": validation_fraction}
+    # of two classes: of more, scikit-learn 1.9 leaves the proportions to chance
+    with pytest.raises(ValueError, match=message):
+        MLPClassifier(**given).fit(X, y)
+    with pytest.raises(ValueError, match=message + ".*early_stopping=False"):
+        classifier(**given).fit(X, y)
+    classifier(**given).fit(X, y, X_val=X, y_val=y)
+
+
+@pytest.mark.parametrize("class_weight", ["balanced", {"ash": 0.5, "cedar": 4.0}])
+def test_weights_of_classes_are_weights_of_their_rows(class_weight):
+    X, y = imbalanced()
+    plain, model = classifier(), classifier(class_weight=class_weight)
+    weight = compute_sample_weight(class_weight, y)
+    expected = plain.fit(X, y, sample_weight=weight)
+    assert_allclose(model.fit(X, y).loss_curve_, expected.loss_curve_)
+    assert_allclose(model.predict_proba(X), expected.predict_proba(X))
+    assert model.loss_curve_ != classifier().fit(X, y).loss_curve_
+
+
+def test_balanced_classes_count_the_weights_of_rows():
+    X, y = imbalanced()
+    repeats = np.arange(90) % 3
+    model = classifier(class_weight="balanced")
+    often = clone(model).fit(np.repeat(X, repeats, axis=0), np.repeat(y, repeats))
+    model.fit(X, y, sample_weight=repeats)
+    assert_allclose(model.loss_curve_, often.loss_curve_)
+    # a class of no weight is not there to be balanced
+    present = y != "birch"
+    alone = clone(model).fit(X[present], y[present])
+    model.fit(X, y, sample_weight=present)
+    assert_allclose(model.loss_curve_, alone.loss_curve_)
+
+
+def test_a_warm_start_may_lack_a_class(data):
+    X, y = data
+    model = classifier(class_weight="balanced", warm_start=True).fit(X, y)
+    present = y != "cedar"
+    model.fit(X[present], y[present])
+    assert_array_equal(model.classes_, LABELS)
+
+
 def test_early_stopping(data):
     X, y = data
     model = classifier(
@@ -581,7 +664,6 @@ def test_errors_leave_what_was_fitted(data):
         lambda: model.fit(bad, other),
         lambda: model.fit(X[:, :5], other, X_val=X, y_val=y),
         lambda: model.fit(X, other, sample_weight=-np.ones(240)),
-        lambda: model.fit(X[:4], other[:4]),
         lambda: model.fit(X, np.repeat("ash", 240)),
     ):
         with pytest.raises(ValueError, match=r"\w"):
@@ -631,11 +713,10 @@ def test_validation_rows_that_cannot_be_used(validation, message, data):
 
 def test_more_codes_than_rows(data):
     X, y = data
-    with pytest.raises(ValueError, match=r"codebook_size=8.*n_samples = 7\. Lower"):
-        classifier().fit(X[:7], y[:7])
-    with pytest.warns(ConvergenceWarning, match=r"codebook_size=8.*have \[7"):
-        model = classifier(2).fit(X[:7], y[:7])
-    assert set(model.predict(X)) <= set(y[:7])
+    for n_levels in (1, 2):
+        with pytest.warns(ConvergenceWarning, match=r"codebook_size=8.*have \[7"):
+            model = classifier(n_levels).fit(X[:7], y[:7])
+        assert set(model.predict(X)) <= set(y[:7])
 
 
 @pytest.mark.parametrize(
@@ -646,6 +727,8 @@ def test_more_codes_than_rows(data):
         ("temperature", 0),
         ("temperature", (1.0, 0.0)),
         ("gradient", "straight-through"),
+        ("class_weight", "equal"),
+        ("class_weight", {"ash": 0.0}),
         ("encoder", "hyperbolic"),
         ("codebook_size", 0),
         ("n_levels", 0),

@@ -22,6 +22,7 @@ from skhyper._nn._layers import mlp
 from skhyper._nn._model import Autoencoder
 from skhyper._nn._runtime import seeded
 from skhyper._nn._train import Trainer
+from skhyper._utils._weights import distinct_rows
 from skhyper.datasets import make_tree
 from skhyper.manifolds import Euclidean, PoincareBall
 from skhyper.metrics import perplexity
@@ -626,6 +627,39 @@ def test_a_warm_start_goes_on_although_draws_err_more(X):
     scores = [model.fit(X).score(X) for _ in range(3)]
     assert scores[2] > 0.7 * scores[0]
     assert model.n_iter_ > 5
+
+
+@drawn
+@levels
+def test_codes_as_in_use_decide_which_weights_are_best(n_levels, gradient, X):
+    """Training rows for validation are no other criterion; draws would be."""
+    given = {**SMALL, "learning_rate": 0.1, "max_iter": 30, "n_iter_no_change": 5}
+    model = HyperVQTokenizer(n_levels, 16, **given, gradient=gradient)
+    decided = clone(model).fit(X, X_val=X)
+    model.fit(X)
+    assert model.n_iter_ == decided.n_iter_
+    assert_allclose(model.error_curve_, np.negative(decided.validation_scores_))
+    for name, value in decided.weights_.items():
+        assert_array_equal(model.weights_[name], value)
+    variance = X.var(axis=0).mean()
+    assert min(model.error_curve_) == pytest.approx(-model.score(X) / variance)
+
+
+def test_no_more_rows_decide_than_needed(X, monkeypatch):
+    monkeypatch.setattr("skhyper._nn._train.DECIDING_ROWS", 60)
+    model = HyperVQTokenizer(1, 8, **SMALL, gradient="gumbel").fit(X)
+    rows, _ = distinct_rows(X, np.ones(len(X)))
+    error = -model.score(X[rows[:60]]) / model.scale_**2
+    assert min(model.error_curve_) == pytest.approx(error)
+
+
+@drawn
+def test_chunks_tell_the_error_of_codes_as_in_use(gradient, X):
+    model = HyperVQTokenizer(1, 4, **SMALL, gradient=gradient)
+    for _ in range(3):
+        model.partial_fit(X)
+    error = -model.score(X) / model.scale_**2
+    assert model.error_curve_[-1] == pytest.approx(error, rel=1e-9)
 
 
 @pytest.mark.parametrize("gradient", ["exact", *DRAWN])

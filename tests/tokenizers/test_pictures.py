@@ -10,6 +10,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from skhyper import io
@@ -358,10 +359,10 @@ def clone_of(model):
     return pickle.loads(pickle.dumps(model))
 
 
-def test_too_few_positions_are_an_error():
+def test_too_few_positions_are_a_warning():
     X = pictures(3)
     VQVAETokenizer(18, **{**PICTURES, "max_iter": 1}).fit(X)
-    with pytest.raises(ValueError, match=r"codebook_size=19.*n_samples = 3, with 6"):
+    with pytest.warns(ConvergenceWarning, match=r"codebook_size=19.*have \[18\]"):
         VQVAETokenizer(19, **PICTURES).fit(X)
 
 
@@ -409,6 +410,15 @@ def test_sides_that_strides_do_not_divide(shape):
     X_hat = model.inverse_transform(codes)
     assert X_hat.shape == X.shape
     assert model.score(X) == pytest.approx(-np.mean((X - X_hat) ** 2))
+
+
+@pytest.mark.parametrize("input_shape", [SHAPE, None])
+def test_only_pictures_of_float32_are_encoded_in_float64(input_shape):
+    X = pictures().astype(np.float32)
+    model = VQVAETokenizer(4, **SMALL, device="cpu", input_shape=input_shape).fit(X)
+    latents = model._embed(X)
+    rounded = latents == latents.astype(np.float32)
+    assert rounded.all() == (input_shape is None)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -396,16 +396,47 @@ def test_chunks_and_warm_starts(X):
     model = SoftVQTokenizer(6, **SMALL, warm_start=True).fit(X)
     before = model.error_curve_[0]
     assert model.fit(X).error_curve_[0] < before
-    with pytest.raises(ValueError, match=r"curvature=1\.0 is not 0"):
-        model.set_params(geometry="hyperbolic").fit(X)
+
+
+@pytest.mark.parametrize("way", ["fit", "partial_fit"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"codebook_size": 9},
+            "codebook_size=9 is not 6, as fitted.*Set codebook_size",
+        ),
+        (
+            {"codebook_size": 4},
+            "codebook_size=4 is not 6, as fitted.*Set codebook_size",
+        ),
+        ({"geometry": "hyperbolic"}, "geometry='hyperbolic' is not 'euclidean'"),
+    ],
+)
+def test_what_training_cannot_go_on_with(way, change, message, X):
+    model = SoftVQTokenizer(6, **SMALL, warm_start=True).fit(X)
+    proba = model.predict_proba(X)
+    with pytest.raises(ValueError, match=message):
+        getattr(model.set_params(**change), way)(X)
+    assert_array_equal(model.predict_proba(X), proba)
+
+
+def test_training_in_the_ball_cannot_go_on_elsewhere(X):
+    model = SoftVQTokenizer(6, **SMALL, warm_start=True, geometry="hyperbolic").fit(X)
+    with pytest.raises(ValueError, match=r"curvature=0\.5 is not 1\.0"):
+        model.set_params(curvature=0.5).fit(X)
+    with pytest.raises(ValueError, match="geometry='euclidean' is not 'hyperbolic'"):
+        model.set_params(geometry="euclidean").fit(X)
 
 
 def test_fewer_distinct_rows_than_codes_still_fill_the_codebook(X):
     """The encoder has an output for each code."""
-    with pytest.warns(ConvergenceWarning, match="uses [12] of its 6 codes"):
-        model = SoftVQTokenizer(6, **SMALL).fit(np.repeat(X[:2], 3, axis=0))
-    assert model.codebooks_[0].shape == (6, 3)
-    assert model.predict_proba(X).shape == (200, 6)
+    for rows in (X[:4], np.repeat(X[:4], 3, axis=0)):
+        match = "codebook_size=6.*too few distinct rows.*2 of its codes.*Lower"
+        with pytest.warns(ConvergenceWarning, match=match):
+            model = SoftVQTokenizer(6, **SMALL).fit(rows)
+        assert model.codebooks_[0].shape == (6, 3)
+        assert model.predict_proba(X).shape == (200, 6)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from skhyper._nn._through import THROUGH
 from skhyper.datasets import make_tree
 from skhyper.manifolds import Euclidean, PoincareBall
 from skhyper.metrics import relative_distortion
-from skhyper.tokenizers import RQVAETokenizer, VQVAETokenizer
+from skhyper.tokenizers import HyperVQTokenizer, RQVAETokenizer, VQVAETokenizer
 
 from .models import LATENT_DIM, batch, build, losses
 
@@ -201,17 +201,24 @@ def test_latents_that_do_not_move(gradient):
     assert_allclose(model.inverse_transform(model.transform(X)), X, atol=0.5)
 
 
-def test_fewer_samples_than_codes(X):
-    model = VQVAETokenizer(9, **SMALL)
-    with pytest.raises(ValueError, match=r"codebook_size=9.*n_samples = 8\. Lower"):
-        model.fit(X[:8])
-    weight = np.arange(20) < 8
-    with pytest.raises(ValueError, match="n_samples = 8"):
-        model.fit(X[:20], sample_weight=weight)
-    assert not hasattr(model, "codebooks_")
-    with pytest.warns(ConvergenceWarning, match="fitted codebooks have"):
-        model.fit(np.repeat(X[:4], 5, axis=0))
+ONE_LEVEL = [RQVAETokenizer(1), VQVAETokenizer(), HyperVQTokenizer()]
+
+
+@pytest.mark.parametrize("model", ONE_LEVEL, ids=lambda model: type(model).__name__)
+@pytest.mark.parametrize(
+    ("rows", "weight"),
+    [(range(4), None), (5 * [0, 1, 2, 3], None), (range(20), np.arange(20) < 4)],
+    ids=["few", "repeated", "weightless"],
+)
+def test_too_few_distinct_samples_are_a_warning_as_with_more_levels(
+    model, rows, weight, X
+):
+    model = clone(model).set_params(codebook_size=9, **SMALL)
+    match = r"codebook_size=9.*have \[4\] codes. Lower"
+    with pytest.warns(ConvergenceWarning, match=match):
+        model.fit(X[list(rows)], sample_weight=weight)
     assert len(model.codebooks_[0]) == 4
+    assert len(np.unique(model.transform(X[:4]))) > 1
 
 
 @pytest.mark.parametrize(
