@@ -65,12 +65,12 @@ NAMES = {"hyperbolic": "HRQ", "euclidean": "RQ"}
 TUNING_SEED = 100
 
 # what was tried for each geometry and dimension on the tuning seed
-COMMITMENTS = (0.0, 0.02, 0.1, 0.3)
+COMMITMENTS = (0.0, 0.1, 0.3, 1.0)
 
-# and which of it was best there
+# and what had the best recall there, of what leaves 95 % of the codes unique
 CHOSEN: dict[str, dict[int, float]] = {
-    "hyperbolic": {4: 0.1, 8: 0.1, 16: 0.3, 32: 0.3},
-    "euclidean": {4: 0.0, 8: 0.0, 16: 0.02, 32: 0.02},
+    "hyperbolic": {4: 0.1, 8: 0.3, 16: 0.3, 32: 0.3},
+    "euclidean": {4: 0.0, 8: 0.0, 16: 0.3, 32: 0.3},
 }
 
 # one small transformer for all rows

@@ -37,30 +37,37 @@ print(mammals.edges[:3])
 print(f"{len(mammals.names)} mammals, {len(mammals.edges)} edges, {len(pairs)} pairs")
 
 # %%
-# Two dimensions, to look at
-# --------------------------
-# Everything is a mammal, so that one point is pulled by all others: it comes to lie in
-# the middle. Leaves are pushed apart, and out, where the disk has most room.
-disk = PoincareEmbedding(2, max_radius=8.0, random_state=0).fit(mammals.edges)
-print(f"mean average precision in the disk: {disk.score(mammals.edges):.2f}")
+# A point for each mammal
+# -----------------------
+# In the ball of ten dimensions there is room for the whole hierarchy. Everything is a
+# mammal, so that one point is pulled by all others, and comes to lie in the middle;
+# leaves are pushed apart, and out, where there is most room. The disk shows the two
+# principal directions.
+ball = PoincareEmbedding(10, max_iter=50, random_state=0).fit(mammals.edges)
+print(f"mean average precision: {ball.score(mammals.edges):.2f}")
 
 kinds = ["carnivore.n.01", "rodent.n.01", "ungulate.n.01", "primate.n.02", "bat.n.01"]
-kind_of = np.full(len(disk.classes_), "other", dtype=object)
+kind_of = np.full(len(ball.classes_), "other", dtype=object)
 for kind in kinds:
-    below = pairs[pairs[:, 1] == kind, 0]
-    kind_of[np.isin(disk.classes_, [kind, *below])] = kind.split(".")[0]
-rows = np.searchsorted(disk.classes_, mammals.edges.astype(str))
+    below = pairs[pairs[:, 1] == kind, 0].astype(str)
+    kind_of[np.isin(ball.classes_, [kind, *below])] = kind.split(".")[0]
+rows = np.searchsorted(ball.classes_, mammals.edges.astype(str))
 PoincareDiskDisplay.from_points(
-    disk.embedding_, kind_of, edges=rows, legend=True, line_kwargs={"linewidth": 0.3}
+    ball.embedding_,
+    kind_of,
+    edges=rows,
+    legend=True,
+    point_kwargs={"s": 16, "alpha": 0.9},
+    line_kwargs={"linewidth": 0.2},
 )
 
 # %%
-# In more dimensions there is room for the whole hierarchy, in the ball. The nearest
-# neighbors of an animal are what it is, and what else is of its kind.
-ball = PoincareEmbedding(10, max_iter=50, random_state=0).fit(mammals.edges)
-print(f"in ten dimensions: {ball.score(mammals.edges):.2f}")
+# The nearest neighbors of an animal are what it is, and what else is of its kind. Flat
+# space of as many dimensions cannot keep so many apart.
 for name in ("dog.n.01", "gorilla.n.01", "blue_whale.n.01"):
     print(name, "->", ", ".join(ball.neighbors([name], k=5)[0]))
+flat = PoincareEmbedding(10, geometry="euclidean", max_iter=50, random_state=0)
+print(f"in flat space: {flat.fit(mammals.edges).score(mammals.edges):.2f}")
 
 # %%
 # Codes

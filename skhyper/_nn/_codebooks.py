@@ -213,10 +213,17 @@ CODEBOOKS: dict[str, type[Codebooks]] = {
 
 
 def adamw(
-    parameters: Sequence[nn.Parameter], learning_rate: float
+    parameters: Sequence[nn.Parameter],
+    learning_rate: float,
+    weight_decay: float = 0.0,
 ) -> torch.optim.Optimizer:
-    """Return AdamW without weight decay, which would pull codes to the origin."""
-    return torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.0)
+    """Return AdamW; weight decay would pull codes to the origin."""
+    # one pass over the weights instead of ten: a step of a network of 4 million takes
+    # less than half of the time on a CPU
+    fused = all(weight.device.type in ("cpu", "cuda") for weight in parameters)
+    return torch.optim.AdamW(
+        parameters, lr=learning_rate, weight_decay=weight_decay, fused=fused
+    )
 
 
 def import_geoopt() -> Any:

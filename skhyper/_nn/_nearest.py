@@ -65,11 +65,12 @@ class NearestCodes(Bottleneck):
         """
         z = self.manifold.expmap0(u)
         codes, residuals, chosen, prefixes = self.quantize(z, weight, train)
+        # all levels in one call: batches are small, and calls cost more than numbers
         half = self.manifold.sq_half_dist
-        losses = self.commitment_weight * _mean([half(z, p) for p in prefixes])
+        losses = self.commitment_weight * half(z, torch.stack(prefixes)).mean(dim=0)
         if self.codebooks.by_gradient:
-            pairs = zip(residuals, chosen, strict=True)
-            losses = losses + _mean([half(r, q) for r, q in pairs])
+            pulled = half(torch.stack(residuals), torch.stack(chosen))
+            losses = losses + pulled.mean(dim=0)
         tangents = self.through(self.manifold, u, z, prefixes[-1])
         return Passed(tangents, losses, codes, residuals)
 
@@ -106,7 +107,3 @@ class NearestCodes(Bottleneck):
         if self.beam_size > 1:
             return beam(self.manifold, self.rule, z, books, weight, self.beam_size)
         return greedy(self.manifold, self.rule, z, books, weight)
-
-
-def _mean(terms: list[torch.Tensor]) -> torch.Tensor:
-    return torch.stack(terms).mean(dim=0)

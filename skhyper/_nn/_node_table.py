@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from skhyper._nn._codebooks import import_geoopt
+from skhyper._nn._codebooks import adamw, import_geoopt
 
 
 class NodeTable:
@@ -36,9 +36,7 @@ class NodeTable:
 
     def optimizer(self, learning_rate: float) -> torch.optim.Optimizer:
         """Return a new optimizer of the points."""
-        # one pass over the table instead of seven; not on every device
-        fused = self.parameter.device.type in ("cpu", "cuda")
-        return torch.optim.Adam([self.parameter], lr=learning_rate, fused=fused)
+        return adamw([self.parameter], learning_rate)
 
     @torch.no_grad()
     def points(self) -> torch.Tensor:

@@ -62,8 +62,8 @@ def pair_gradient(
 
     The loss is the cross entropy of the first tail among all tails of a head, with
     minus twice the half distance as the logit: on the ball the distance itself
-    (Nickel & Kiela 2017, Equation 6). By hand it takes a fifth of autograd's passes
-    over the (n, m, dim) differences.
+    (Nickel & Kiela 2017, Equation 6). By hand it takes half of autograd's time,
+    which goes into passes over the (n, m, dim) differences.
 
     Parameters
     ----------

@@ -12,10 +12,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from skhyper._nn._codebooks import adamw
 from skhyper._nn._runtime import INFERENCE_ROWS, apply_in_blocks, seeded, to_tensor
 from skhyper._nn._train import History, Observer, Settings
 from skhyper._nn._transformer import CodeModel, Past
 from skhyper._utils._warn import warn_user
+
+# that of torch's AdamW
+WEIGHT_DECAY = 0.01
 
 
 class CodeTransformer(CodeModel):
@@ -112,8 +116,8 @@ class SequenceTrainer:
         self._groups = model.groups(self.training[0])
         # on the CPU, so that a seed shuffles the same way on every device
         self._generator = torch.Generator().manual_seed(settings.seed)
-        self._optimizer = torch.optim.AdamW(
-            model.parameters(), lr=settings.learning_rate
+        self._optimizer = adamw(
+            list(model.parameters()), settings.learning_rate, WEIGHT_DECAY
         )
 
     def run(self, n_epochs: int) -> History:

@@ -27,7 +27,7 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 # standard deviation of the coordinates that points start with
-START = 0.1
+START = 1e-3
 
 # learning rate of codes beside "rsgd", whose own is of another scale
 CODE_RATE = 0.1

@@ -45,7 +45,8 @@ class PoincareEmbedding(NodeEstimator):
     learning_rate : float, default=0.1
         Step size, which falls linearly to nothing.
     burn_in : int, default=0
-        First epochs, at a hundredth of the learning rate, which "rsgd" needs.
+        First epochs, at a hundredth of the learning rate, in which points find their
+        angles near the origin. "rsgd" needs them.
     max_radius : float or None, default=24.0
         The largest distance from the origin, in the ball. Float64 coordinates tell
         distances up to 36 apart at curvature 1.

@@ -19,8 +19,10 @@ from skhyper.quantizers._stack import ResidualStack
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-# share of the epochs that train the points before the codes start on them
-ALONE = 0.2
+# Share of the epochs that train the points before the codes start on them. On the
+# mammals of WordNet, in 32 dimensions, fewer codes collided after half of them than
+# after a fifth (2.9 % of the nodes and 4.6), and in 8 dimensions there was no difference.
+ALONE = 0.5
 
 
 class HierarchyTokenizer(NodeEstimator):
@@ -60,7 +62,7 @@ class HierarchyTokenizer(NodeEstimator):
     n_negatives : int, default=50
         Nodes drawn for each pair.
     max_iter : int, default=60
-        Epochs. The first fifth trains the points alone.
+        Epochs. The first half trains the points alone.
     batch_size : int or "auto", default="auto"
         Pairs of a batch. "auto" makes at least 25 batches an epoch, of at most 4096.
     learning_rate : float, default=0.1
