@@ -79,7 +79,7 @@ familiar = ["dog", "wolf", "cat", "lion", "horse", "zebra", "gorilla", "chimpanz
 familiar = [f"{name}.n.01" for name in familiar]
 for name, code in zip(familiar, tokenizer.transform(familiar), strict=True):
     print(f"{name:16} {code}")
-print(f"nodes whose code another has too: {collision_rate(tokenizer.codes_)[-1]:.1%}")
+print(f"nodes more than codes: {collision_rate(tokenizer.codes_)[-1]:.1%}")
 
 rows = np.searchsorted(tokenizer.classes_, mammals.edges.astype(str))
 coherence = prefix_coherence(tokenizer.codes_, rows, random_state=0)

@@ -72,7 +72,7 @@ class PairTrainer:
             for epoch in range(n_epochs):
                 self.observer.begin()
                 self._begin(epoch, n_epochs)
-                loss = self._epoch(epoch, n_epochs)
+                loss = self._epoch()
                 if not math.isfinite(loss) or not self._is_finite():
                     warn_user(
                         f"The loss is {loss} after epoch {epoch + 1}, or a point "
@@ -83,7 +83,7 @@ class PairTrainer:
                 good = self._snapshot()
                 history.loss_curve.append(loss)
                 history.training_errors.append(loss)
-                if self.observer.end(history):
+                if self.observer.end(history if self._is_whole() else None):
                     break
         except KeyboardInterrupt:
             warn_user(
@@ -91,7 +91,15 @@ class PairTrainer:
                 f"{len(history.loss_curve)} are kept."
             )
         self._restore(good)
+        self._complete()
         return history
+
+    def _is_whole(self) -> bool:
+        """Whether all that is to be learnt is there."""
+        return True
+
+    def _complete(self) -> None:
+        """Add what an early end has left out."""
 
     def _begin(self, epoch: int, n_epochs: int) -> None:
         """Set the learning rate: small at first, then falling linearly to nothing."""
@@ -104,7 +112,7 @@ class PairTrainer:
     def _set_rates(self, share: float) -> None:
         self.optimizer.param_groups[0]["lr"] = share * self.settings.learning_rate
 
-    def _epoch(self, epoch: int, n_epochs: int) -> float:
+    def _epoch(self) -> float:
         total = 0.0
         n_pairs = len(self.pairs)
         order = torch.randperm(n_pairs, generator=self._generator).to(self.pairs.device)
@@ -189,6 +197,8 @@ class CodedTrainer(PairTrainer):
     def _begin(self, epoch: int, n_epochs: int) -> None:
         if epoch == self.n_alone:
             self._start_codes()
+        elif epoch > self.n_alone:
+            self._revive()
         super()._begin(epoch, n_epochs)
 
     def _set_rates(self, share: float) -> None:
@@ -196,52 +206,61 @@ class CodedTrainer(PairTrainer):
         for optimizer in self._optimizers:
             optimizer.param_groups[0]["lr"] = share * self.settings.code_rate
 
+    def _is_whole(self) -> bool:
+        return len(self.codebooks.levels) > 0
+
+    def _complete(self) -> None:
+        if not self._is_whole():
+            self._start_codes()
+
     def _start_codes(self) -> None:
         tangents = self.table.tangents()
         found = self.first_codes(tangents.cpu().numpy())
         self.codebooks.start(found, tangents.dtype, tangents.device)
         self._optimizers = self.codebooks.split([], self.settings.code_rate)
 
-    def _epoch(self, epoch: int, n_epochs: int) -> float:
+    def _epoch(self) -> float:
         self._counts = [
             torch.zeros(len(level), dtype=torch.int64, device=level.device)
             for level in self.codebooks.levels
         ]
-        loss = super()._epoch(epoch, n_epochs)
-        if epoch + 1 < n_epochs:
-            self._revive()
-        return loss
+        return super()._epoch()
 
     def _step(self, pairs: torch.Tensor) -> float:
-        if not self._optimizers and not len(self.codebooks.levels):
+        if not self._is_whole():
             return super()._step(pairs)
         points = self.table.points()
         loss, at_points = self._contrast(points, pairs)
-        rows = pairs.reshape(-1)
+        quantization, at_tangents = self._quantize(pairs.reshape(-1))
+        self.table.pull_back(points, at_points, at_tangents)
+        self.optimizer.step()
+        self.table.after_step()
+        return float(loss) + quantization
+
+    def _quantize(self, rows: torch.Tensor) -> tuple[float, torch.Tensor]:
+        """Train the codes on the points of rows; return the loss and its gradient."""
         u = self.table.tangents(rows).requires_grad_()
         weight = torch.ones(len(rows), dtype=u.dtype, device=u.device)
         passed = self.bottleneck(u, u[:, :0], weight, True)
         # the mean of a pair is over its two nodes
-        quantization = 2.0 * passed.losses.mean()
+        loss = 2.0 * passed.losses.mean()
         for optimizer in self._optimizers:
             optimizer.zero_grad(set_to_none=True)
-        quantization.backward()
-        at_tangents = torch.zeros_like(points)
-        if u.grad is not None:
-            at_tangents.index_add_(0, rows, u.grad)
-        self.table.pull_back(points, at_points, at_tangents)
-        for optimizer in (self.optimizer, *self._optimizers):
+        loss.backward()
+        for optimizer in self._optimizers:
             optimizer.step()
-        self.table.after_step()
         self.codebooks.after_step(passed.codes, passed.residuals, weight)
         for count, codes in zip(self._counts, passed.codes, strict=True):
             count += torch.bincount(codes, minlength=len(count))
         self._last = passed
-        return float(loss) + float(quantization.detach())
+        gradient = u.new_zeros(self.n_nodes, u.shape[1])
+        if u.grad is not None:
+            gradient.index_add_(0, rows, u.grad)
+        return float(loss.detach()), gradient
 
     @torch.no_grad()
     def _revive(self) -> None:
-        """Move codes that an epoch has not used onto residuals of its last batch."""
+        """Move codes that went unused in an epoch onto residuals of its last batch."""
         for level, count in enumerate(self._counts):
             dead = torch.nonzero(count == 0)[:, 0]
             if len(dead):
@@ -263,4 +282,7 @@ class CodedTrainer(PairTrainer):
     def _restore(self, good: Any) -> None:
         points, codes = good
         super()._restore(points)
-        self.codebooks.load_state_dict(codes, strict=False)
+        if codes:
+            self.codebooks.load_state_dict(codes)
+        else:  # codes that did not survive their first epoch start again
+            self.codebooks.levels = torch.nn.ParameterList()

@@ -80,7 +80,7 @@ class GenerativeRetriever(CodeEstimator):
         The distinct codes that `predict` may return, in lexicographic order.
     codebook_sizes_ : int64 array of shape (n_target_columns,)
         Number of tokens of each column of targets: the largest in `fit`, plus 1.
-    query_codebook_sizes_ : int64 array of shape (n_features_in_,)
+    query_codebook_sizes_ : int64 array of shape (n_query_columns,)
         The same of queries.
     loss_curve_ : list of float
         Minus the mean log-likelihood of a token in training, in nats, of each epoch.

@@ -171,3 +171,56 @@ def test_unknown_labels_are_named(fitted):
     for method in (fitted.transform, fitted.embed, fitted.quantize):
         with pytest.raises(ValueError, match="'unicorn'"):
             method(["0", "unicorn"])
+
+
+class Stop:
+    """Ends training, or has the user interrupt it, after some epochs."""
+
+    max_propagation_depth = None
+
+    def __init__(self, after, error=None):
+        self.left, self.error = after, error
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(self, estimator, context):
+        self.left -= 1
+        if self.error and self.left == 0:
+            raise self.error
+        return self.left <= 0
+
+
+@pytest.mark.parametrize("after", [1, 25])
+def test_training_that_ends_early_has_codes_all_the_same(tree, after):
+    tokenizer = HierarchyTokenizer(**SMALL).set_callbacks(Stop(after)).fit(tree)
+    assert tokenizer.n_iter_ == after
+    assert tokenizer.codes_.shape == (40, 3)
+    interrupted = HierarchyTokenizer(**SMALL)
+    interrupted.set_callbacks(Stop(after, KeyboardInterrupt()))
+    with pytest.warns(UserWarning, match="interrupted"):
+        interrupted.fit(tree)
+    np.testing.assert_array_equal(interrupted.codes_, tokenizer.codes_)
+
+
+def test_codes_that_overflow_at_once_start_again(tree, monkeypatch):
+    from skhyper._nn._hierarchy import CodedTrainer
+
+    quantize = CodedTrainer._quantize
+
+    def overflow(self, rows):
+        found = quantize(self, rows)
+        self.codebooks.levels[0].data[0] = np.inf
+        return found
+
+    monkeypatch.setattr(CodedTrainer, "_quantize", overflow)
+    with pytest.warns(UserWarning, match="Lower learning_rate"):
+        tokenizer = HierarchyTokenizer(**SMALL).fit(tree)
+    assert tokenizer.n_iter_ == 20
+    assert np.isfinite(np.vstack(tokenizer.codebooks_)).all()
