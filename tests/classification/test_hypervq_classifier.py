@@ -637,7 +637,7 @@ def test_files_that_do_not_go_together(change, message, data, tmp_path, monkeypa
     model = classifier(max_iter=2).fit(*data)
     change(model)
     with monkeypatch.context() as patch:
-        patch.setattr(io, "_check_consistent", lambda _: None)
+        patch.setattr(io, "check_consistent", lambda _: None)
         io.save(model, tmp_path / "file")
     with pytest.raises(ValueError, match=f"cannot be loaded.*{message}"):
         io.load(tmp_path / "file")

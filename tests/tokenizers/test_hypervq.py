@@ -724,7 +724,7 @@ def test_files(n_levels, X, tmp_path, monkeypatch):
     for broken in ([g[:5] for g in gains], [g[:, None] for g in gains], gains[:-1]):
         model.gains_ = broken
         with monkeypatch.context() as patch:
-            patch.setattr(io, "_check_consistent", lambda _: None)
+            patch.setattr(io, "check_consistent", lambda _: None)
             io.save(model, tmp_path / "broken")
         with pytest.raises(ValueError, match="cannot be loaded"):
             io.load(tmp_path / "broken")

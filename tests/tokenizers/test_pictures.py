@@ -552,7 +552,7 @@ def test_files_whose_arrays_do_not_go_together_are_refused(key, tmp_path, monkey
     model = model_of(TOKENIZERS[0])
     DAMAGE[key](model)
     with monkeypatch.context() as patch:
-        patch.setattr(io, "_check_consistent", lambda _: None)
+        patch.setattr(io, "check_consistent", lambda _: None)
         io.save(model, tmp_path / "file")
     with pytest.raises(ValueError, match="cannot be loaded"):
         io.load(tmp_path / "file")
