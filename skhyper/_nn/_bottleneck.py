@@ -39,6 +39,9 @@ class Bottleneck(ABC):
     # whether random numbers are drawn in training, by `generator`
     generator: torch.Generator | None = None
 
+    # how codes are drawn in training, where they are
+    draw: Any = None
+
     def __init__(self, manifold: Any, codebooks: Codebooks) -> None:
         self.manifold, self.codebooks = manifold, codebooks
 

@@ -104,6 +104,22 @@ class Codebooks(nn.Module):
                 if moment in state:
                     state[moment][dead] = 0.0
 
+    @torch.no_grad()
+    def revive_unused(
+        self,
+        counts: Sequence[torch.Tensor],
+        residuals: Sequence[torch.Tensor],
+        generator: torch.Generator,
+        used: Optimizers,
+    ) -> None:
+        """Move codes that nothing took onto residuals, drawn from those of a batch."""
+        for level, (count, residual) in enumerate(zip(counts, residuals, strict=True)):
+            dead = torch.nonzero(count == 0)[:, 0]
+            if len(dead) == 0:
+                continue
+            drawn = torch.randint(len(residual), (len(dead),), generator=generator)
+            self.revive(level, dead, residual[drawn.to(residual.device)], used)
+
     def _stored(self, tangent: torch.Tensor) -> torch.Tensor:
         """Return what is kept for a tangent vector."""
         return tangent

@@ -198,7 +198,9 @@ class CodedTrainer(PairTrainer):
         if epoch == self.n_alone:
             self._start_codes()
         elif epoch > self.n_alone:
-            self._revive()
+            self.codebooks.revive_unused(
+                self._counts, self._last.residuals, self._generator, self._optimizers
+            )
         super()._begin(epoch, n_epochs)
 
     def _set_rates(self, share: float) -> None:
@@ -257,18 +259,6 @@ class CodedTrainer(PairTrainer):
         if u.grad is not None:
             gradient.index_add_(0, rows, u.grad)
         return float(loss.detach()), gradient
-
-    @torch.no_grad()
-    def _revive(self) -> None:
-        """Move codes that went unused in an epoch onto residuals of its last batch."""
-        for level, count in enumerate(self._counts):
-            dead = torch.nonzero(count == 0)[:, 0]
-            if len(dead):
-                residual = self._last.residuals[level]
-                drawn = torch.randint(
-                    len(residual), (len(dead),), generator=self._generator
-                ).to(residual.device)
-                self.codebooks.revive(level, dead, residual[drawn], self._optimizers)
 
     def _is_finite(self) -> bool:
         levels = self.codebooks.levels

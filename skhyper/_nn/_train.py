@@ -320,7 +320,7 @@ class Trainer:
 
     @property
     def _draws(self) -> bool:
-        return getattr(self.model.bottleneck, "draw", None) is not None
+        return self.model.bottleneck.draw is not None
 
     def _error_in_use(self) -> float:
         # rows come in the order of a hash, so that the first ones are a fair sample
@@ -339,19 +339,11 @@ class Trainer:
             error += float(torch.sum(w * self.model.evaluate(x, *t)))
         return error / float(weight.sum())
 
-    @torch.no_grad()
     def _revive(self, last: Passed) -> None:
         """Move codes that an epoch has not used onto residuals of its last batch."""
-        for level, (count, residual) in enumerate(
-            zip(self._counts, last.residuals, strict=True)
-        ):
-            dead = torch.nonzero(count == 0)[:, 0]
-            if len(dead) == 0:
-                continue
-            drawn = torch.randint(
-                len(residual), (len(dead),), generator=self._generator
-            ).to(residual.device)
-            self.model.codebooks.revive(level, dead, residual[drawn], self._optimizers)
+        self.model.codebooks.revive_unused(
+            self._counts, last.residuals, self._generator, self._optimizers
+        )
 
 
 def _snapshot(model: torch.nn.Module) -> dict[str, Any]:

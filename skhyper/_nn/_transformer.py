@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -123,7 +124,7 @@ class Reading(nn.Module):
         return x + self.dropout(self.mix(mixed))
 
 
-class CodeModel(nn.Module):
+class CodeModel(nn.Module, ABC):
     """What models of columns of tokens share: all but the way from first to last.
 
     Columns are level-major: all columns of level 1, then all of level 2. Those of a
@@ -194,9 +195,9 @@ class CodeModel(nn.Module):
         state = {name: torch.from_numpy(np.array(v)) for name, v in weights.items()}
         self.load_state_dict(state)
 
+    @abstractmethod
     def nats(self, codes: torch.Tensor) -> torch.Tensor:
         """Return minus the log-probability of each token given those before it."""
-        raise NotImplementedError
 
     def groups(self, codes: torch.Tensor) -> torch.Tensor | None:
         """Return numbers on the CPU, equal for rows that are better trained together.

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from skhyper._utils._codes import check_codes, resolve_sizes, warn_if_collapsed
 from skhyper._utils._params import Interval, StrOptions
 from skhyper.hierarchy._base import NodeEstimator
+from skhyper.metrics import codebook_usage
 from skhyper.quantizers._levels import fit_levels, warn_if_short
 from skhyper.quantizers._stack import ResidualStack
 
@@ -350,13 +351,9 @@ class HierarchyTokenizer(NodeEstimator):
         books = [np.asarray(manifold.expmap0(tangent)) for tangent in tangents]
         stack = ResidualStack(manifold, books, self.residual)
         codes = stack.encode(learnt["embedding_"])
-        used = [
-            len(np.unique(column)) / len(book)
-            for column, book in zip(codes.T, books, strict=True)
-        ]
         return {
             **learnt,
             "codebooks_": books,
             "codes_": codes,
-            "codebook_usage_": np.array(used),
+            "codebook_usage_": codebook_usage(codes, [len(b) for b in books]),
         }
