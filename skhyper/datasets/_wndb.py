@@ -8,15 +8,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 import sys
-import tempfile
-import urllib.request
 import zipfile
 from collections.abc import Iterator
-from http.client import HTTPException
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
+
+from skhyper.datasets._download import Remote
 
 # The pointers from a noun to what it is a kind of, and to what it is an instance of.
 KINDS = {"@": "h", "@i": "i"}
@@ -24,7 +22,6 @@ FILES = ("data.noun", "index.noun")
 DEBIAN = Path("/usr/share/wordnet")
 SUBFOLDERS = ("", "share", "lib")
 IN_CORPORA = ("wordnet", "wordnet.zip")
-TIMEOUT = 30.0
 HELP = (
     "install Debian's package wordnet-base or NLTK's corpus wordnet, or give their "
     "folder as path"
@@ -49,15 +46,8 @@ class Nouns(NamedTuple):
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-class Archive(NamedTuple):
-    """A file to download, and how to know it."""
-
-    url: str
-    sha256: str
-
-
 # WordNet 3.0 as NLTK distributes it.
-ARCHIVE = Archive(
+ARCHIVE = Remote(
     "https://raw.githubusercontent.com/nltk/nltk_data/"
     "5db857e6f7df11eabb5e5665836db9ec8df07e28/packages/corpora/wordnet.zip",
     "cbda5ea6eef7f36a97a43d4a75f85e07fccbb4f23657d27b4ccbc93e2646ab59",
@@ -159,38 +149,3 @@ def installed() -> list[Path]:
     roots += [prefix / sub / "nltk_data" for prefix in prefixes for sub in SUBFOLDERS]
     corpora = [root / "corpora" / name for root in roots for name in IN_CORPORA]
     return [path for path in (DEBIAN, *corpora) if os.path.exists(path)]
-
-
-def download(target: Path) -> None:
-    """Download NLTK's archive to `target`, whole and right or not at all.
-
-    Raises
-    ------
-    OSError
-        If there is no connection, or what comes is not the archive.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=target.name)
-    part = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            _copy(ARCHIVE.url, file)
-        found = hashlib.sha256(part.read_bytes()).hexdigest()
-        if found != ARCHIVE.sha256:
-            raise OSError(
-                f"What came from {ARCHIVE.url} has the SHA-256 {found}, not "
-                f"{ARCHIVE.sha256}: it is damaged or has changed. Try again, or {HELP}."
-            )
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _copy(url: str, file: BinaryIO) -> None:
-    try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
-            shutil.copyfileobj(response, file)
-    except (OSError, HTTPException) as error:
-        raise OSError(
-            f"{url} could not be downloaded: {error}. Try again, or {HELP}."
-        ) from error

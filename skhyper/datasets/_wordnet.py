@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from sklearn.datasets import get_data_home
 from sklearn.utils import Bunch
 
+from skhyper.datasets import _wndb
+from skhyper.datasets._download import download
 from skhyper.datasets._naics import _resource
-from skhyper.datasets._wndb import Nouns, download, installed, read_nouns
+from skhyper.datasets._wndb import Nouns, installed, read_nouns
 
 CACHED = "wordnet-3.0.zip"
 
@@ -150,8 +152,8 @@ def fetch_wordnet_nouns(
         If the files are not in `path`; or, without it, nowhere, and
         ``download_if_missing=False``.
     OSError
-        If there is no connection, or another file came than was expected. Nothing
-        half-written stays behind.
+        If there is no connection, or another file came than was expected. What
+        came before it broke off is kept for the next call.
     ValueError
         If `path` holds another version of WordNet, or no WordNet. Without `path`, such
         places are passed over.
@@ -202,7 +204,7 @@ def _find(data_home: str | PathLike[str] | None, download_if_missing: bool) -> N
             "folder of its files as path, or set download_if_missing=True. "
             + " ".join(passed_over)
         )
-    download(cached)
+    download(_wndb.ARCHIVE, cached, _wndb.HELP)
     return read_nouns(cached)
 
 
