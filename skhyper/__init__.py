@@ -9,6 +9,7 @@ __version__ = "0.1.0.dev0"
 
 # where each estimator lives; a name is imported when it is first asked for
 _NAMES = {
+    "CodeIndex": "skhyper.generative",
     "GenerativeRetriever": "skhyper.generative",
     "HRQVAETokenizer": "skhyper.tokenizers",
     "HierarchyTokenizer": "skhyper.hierarchy",
@@ -25,6 +26,7 @@ _NAMES = {
     "VQVAETokenizer": "skhyper.tokenizers",
 }
 __all__ = [
+    "CodeIndex",
     "GenerativeRetriever",
     "HRQVAETokenizer",
     "HierarchyTokenizer",
@@ -73,7 +75,7 @@ if TYPE_CHECKING:
         HyperbolicLogisticRegression,
         HyperVQClassifier,
     )
-    from skhyper.generative import GenerativeRetriever, TokenPrior
+    from skhyper.generative import CodeIndex, GenerativeRetriever, TokenPrior
     from skhyper.hierarchy import HierarchyTokenizer, PoincareEmbedding
     from skhyper.quantizers import (
         HyperbolicKMeans,

@@ -71,6 +71,9 @@ def _shapes(estimator: Any) -> Shapes:
         yield from _coder_shapes(estimator)
     if isinstance(estimator, NodeEstimator):
         yield from _node_shapes(estimator)
+    if isinstance(estimator, skhyper.CodeIndex):
+        shape = len(estimator.ids_), len(estimator.codebook_sizes_)
+        yield "codes_", estimator.codes_, shape
     if isinstance(estimator, CodeEstimator):
         yield from _transformer_shapes(estimator)
 

@@ -47,6 +47,7 @@ NO_DIGEST = "0" * 64
 ESTIMATORS: dict[str, type[BaseEstimator]] = {
     cls.__name__: cls
     for cls in (
+        skhyper.CodeIndex,
         skhyper.GenerativeRetriever,
         skhyper.HRQVAETokenizer,
         skhyper.HierarchyTokenizer,

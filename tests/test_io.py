@@ -39,6 +39,7 @@ OTHERWISE_COVERED = {
     skhyper.HyperVQClassifier,
     skhyper.HyperbolicLogisticRegression,
     skhyper.TokenPrior,
+    skhyper.CodeIndex,
     skhyper.GenerativeRetriever,
     skhyper.PoincareEmbedding,
     skhyper.HierarchyTokenizer,

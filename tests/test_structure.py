@@ -17,7 +17,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 ALLOWED = {
     "_utils": {"_utils"},
     "manifolds": {"manifolds"},
-    "metrics": {"metrics", "manifolds", "_utils"},
+    "metrics": {"metrics", "manifolds", "plotting", "_utils"},
     "datasets": {"datasets", "manifolds", "_utils"},
     "_nn": {"_nn", "manifolds", "_utils"},
     "base": {"_utils", "manifolds"},
@@ -72,6 +72,8 @@ def test_imports_keep_their_direction(path):
             assert target in ALLOWED[part], f"{path} imports {module}"
             if target == "_nn" and part != "_nn":
                 assert not top, f"{path} imports torch's folder at import time"
+            if target == "plotting" and part != "plotting":
+                assert not top, f"{path} imports plotting at import time"
 
 
 def test_importing_everything_is_quiet_and_leaves_torch_alone():

@@ -23,6 +23,9 @@ from skhyper.metrics._coherence import (
 from skhyper.metrics._distortion import distortion, relative_distortion
 from skhyper.metrics._hyperbolicity import delta_hyperbolicity
 from skhyper.metrics._ranking import hierarchy_ranking
+from skhyper.metrics._recommendation import ndcg_at_k, paired_bootstrap
+from skhyper.metrics._report import code_report
+from skhyper.metrics._report_views import CodeReport
 from skhyper.metrics._retrieval import (
     composition_recall,
     popularity_recall,
@@ -35,6 +38,8 @@ from skhyper.metrics._scorers import (
 )
 
 __all__ = [
+    "CodeReport",
+    "code_report",
     "codebook_usage",
     "collision_rate",
     "composition_recall",
@@ -45,7 +50,9 @@ __all__ = [
     "make_bit_budget_scorer",
     "make_collision_scorer",
     "make_prefix_agreement_scorer",
+    "ndcg_at_k",
     "norm_statistics",
+    "paired_bootstrap",
     "perplexity",
     "popularity_recall",
     "prefix_agreement",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,7 +13,25 @@ from skhyper._utils._edges import IntArray, check_edges, closure
 PADDING = -1
 
 
-def recall_at_k(y_true: ArrayLike, y_ranked: ArrayLike, k: int = 10) -> float:
+@overload
+def recall_at_k(
+    y_true: ArrayLike,
+    y_ranked: ArrayLike,
+    k: int = ...,
+    *,
+    average: Literal[True] = ...,
+) -> float: ...
+
+
+@overload
+def recall_at_k(
+    y_true: ArrayLike, y_ranked: ArrayLike, k: int = ..., *, average: Literal[False]
+) -> NDArray[np.float64]: ...
+
+
+def recall_at_k(
+    y_true: ArrayLike, y_ranked: ArrayLike, k: int = 10, *, average: bool = True
+) -> float | NDArray[np.float64]:
     """Share of rows whose target is among the first k that were ranked.
 
     Parameters
@@ -26,10 +44,13 @@ def recall_at_k(y_true: ArrayLike, y_ranked: ArrayLike, k: int = 10) -> float:
         all -1, are padding, and count for nothing.
     k : int, default=10
         How many of them count, at least 1. Repeats of an id count as one.
+    average : bool, default=True
+        Whether to return the mean over the rows. False returns 1 or 0 for each, such
+        as `paired_bootstrap` takes.
 
     Returns
     -------
-    float
+    float or ndarray of shape (n_samples,), float64
         From 0 to 1.
 
     Raises
@@ -40,6 +61,8 @@ def recall_at_k(y_true: ArrayLike, y_ranked: ArrayLike, k: int = 10) -> float:
 
     See Also
     --------
+    ndcg_at_k : Where the rank counts.
+    paired_bootstrap : Compares two systems.
     popularity_recall : What is found without a model.
     composition_recall : What follows without a model.
 
@@ -58,13 +81,19 @@ def recall_at_k(y_true: ArrayLike, y_ranked: ArrayLike, k: int = 10) -> float:
     1.0
     """
     _check_k(k)
+    found = (target_ranks(y_true, y_ranked) <= k).astype(np.float64)
+    return float(found.mean()) if average else found
+
+
+def target_ranks(y_true: ArrayLike, y_ranked: ArrayLike) -> NDArray[np.float64]:
+    """Return the rank of each target from 1 on, infinite where it was not found."""
     target, ranked = np.asarray(y_true), np.asarray(y_ranked)
     _check_ranked(target, ranked)
     if target.ndim == 1:
         target, ranked = target[:, None], ranked[..., None]
     found = (ranked == target[:, None]).all(axis=2)
     position = np.cumsum(_first_seen(ranked), axis=1)
-    return float((found & (position <= k)).any(axis=1).mean())
+    return np.where(found, position, np.inf).min(axis=1)
 
 
 def _check_ranked(target: NDArray[Any], ranked: NDArray[Any]) -> None:
