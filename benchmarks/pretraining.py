@@ -16,7 +16,6 @@ import numpy as np
 
 from skhyper import HRQVAETokenizer, RQVAETokenizer, metrics
 from skhyper.datasets import load_naics
-from skhyper.tokenizers import _base
 
 SHARES = (0.0, 0.05, 0.1, 0.25)
 
@@ -29,7 +28,7 @@ def main() -> None:
     print(f"{'':18}{'share':>6}{'error':>18}{'collisions %':>18}")
     for tokenizer in (RQVAETokenizer, HRQVAETokenizer):
         for share in SHARES:
-            _base.PRETRAINING = share
+            tokenizer._pretraining = share
             runs = []
             for seed in range(options.seeds):
                 model = tokenizer(

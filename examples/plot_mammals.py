@@ -14,6 +14,7 @@ writes the ancestors of a mammal, token by token, from its code.
 # --------
 # An edge leads from a noun to what it is a kind of. Their transitive closure has all
 # pairs of a noun and something above it.
+import matplotlib.pyplot as plt
 import numpy as np
 
 from skhyper import GenerativeRetriever, HierarchyTokenizer, PoincareEmbedding
@@ -86,6 +87,18 @@ coherence = prefix_coherence(tokenizer.codes_, rows, random_state=0)
 for m, depth in enumerate(coherence.ancestor_depth):
     shared = f"{m} tokens shared" if m else "any two mammals"
     print(f"{shared:16} lowest common ancestor at depth {depth:.1f}")
+
+# %%
+# The tree of codes, here with 16 of them a level, is what the ball makes of the
+# taxonomy: first tokens lie near the middle, and what they share with others spreads
+# out behind them. In flat space, learned in the same way, branches run through one
+# another. A color stands for a first token.
+_, axes = plt.subplots(1, 2, figsize=(11, 5.6))
+for ax, geometry in zip(axes, ("hyperbolic", "euclidean"), strict=True):
+    tree = HierarchyTokenizer(3, 16, geometry=geometry, random_state=0)
+    tree.fit(mammals.edges)
+    PoincareDiskDisplay.from_estimator(tree, tree.classes_, root=True, ax=ax)
+    ax.set_title(geometry)
 
 # %%
 # Ancestors, written token by token

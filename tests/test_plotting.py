@@ -21,6 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skhyper.datasets import make_hyperbolic_blobs, make_tree
+from skhyper.hierarchy import HierarchyTokenizer
 from skhyper.manifolds import Euclidean, PoincareBall
 from skhyper.plotting import PoincareDiskDisplay, _checks
 from skhyper.plotting._colors import choose_colors
@@ -322,6 +323,26 @@ def test_tokenizers_show_their_latent_space(tree, kind, latent_dim):
         assert_allclose(display.points, latents, rtol=1e-12)
         first = tokenizer.codebooks_[0][np.unique(codes[:, 0])]
         assert_allclose(display.codes[0], first, rtol=1e-12)
+
+
+@pytest.mark.parametrize("geometry", ["hyperbolic", "euclidean"])
+def test_a_hierarchy_shows_the_codes_of_its_nodes(geometry):
+    edges = [("b", "a"), ("c", "a"), ("d", "b"), ("e", "b"), ("f", "c"), ("g", "c")]
+    tokenizer = HierarchyTokenizer(
+        2, 2, latent_dim=2, geometry=geometry, max_iter=4, random_state=0
+    ).fit(edges)
+    nodes = ["g", "a", "d"]
+    display = PoincareDiskDisplay.from_estimator(tokenizer, nodes, root=True)
+    assert display.flat is (geometry == "euclidean")
+    codes = tokenizer.transform(nodes)
+    assert_array_equal(display.labels, codes[:, 0])
+    assert len(display.codes[1]) == len(np.unique(codes, axis=0))
+    if not display.flat:
+        assert_allclose(display.points, tokenizer.embedding_[[6, 0, 3]], rtol=1e-12)
+        first = tokenizer.codebooks_[0][np.unique(codes[:, 0])]
+        assert_allclose(display.codes[0], first, rtol=1e-9)
+    with pytest.raises(ValueError, match="'zebra'"):
+        PoincareDiskDisplay.from_estimator(tokenizer, ["zebra"])
 
 
 # what is drawn

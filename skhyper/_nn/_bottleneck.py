@@ -42,6 +42,12 @@ class Bottleneck(ABC):
     # how codes are drawn in training, where they are
     draw: Any = None
 
+    # whether codes that an epoch has not used start again
+    revives = True
+
+    # root mean square length that latents start with
+    first_length = 1.0
+
     def __init__(self, manifold: Any, codebooks: Codebooks) -> None:
         self.manifold, self.codebooks = manifold, codebooks
 

@@ -18,6 +18,20 @@ def mlp(widths: Sequence[int]) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
+@torch.no_grad()
+def start_evenly(network: nn.Module) -> None:
+    """Draw the weights of linear layers anew, so that signals keep their size.
+
+    Glorot & Bengio 2010, Eq. 16. With torch's own start each layer halves them, and the
+    decoder hears so little of its latents that they may never part.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)
+            if layer.bias is not None:
+                layer.bias.zero_()
+
+
 class MobiusLinear(nn.Linear):
     """Moebius layer ``M (x) x (+) b`` of hyperbolic networks, in tangent coordinates.
 

@@ -215,7 +215,7 @@ class Autoencoder(nn.Module):
 
     @torch.no_grad()
     def centre_latents(self, x: torch.Tensor, weight: torch.Tensor) -> None:
-        """Put the latents' mean at the origin and their mean square length at 1.
+        """Put the latents' mean at the origin, and give them their first length.
 
         The decoder undoes it, so that the autoencoder stays what it is. It makes the
         quantization losses as large as the reconstruction loss, and a curvature mean
@@ -231,7 +231,8 @@ class Autoencoder(nn.Module):
         self.shift.copy_(mean)
         # latents that differ by rounding alone have no scale of their own
         noise = 1e-12 * float(mean @ mean)
-        self.scale.fill_(square**-0.5 if square > noise else 1.0)
+        length = self.bottleneck.first_length
+        self.scale.fill_(length * square**-0.5 if square > noise else 1.0)
 
     def raw(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return what the encoder says of all positions: latents, and the rest."""

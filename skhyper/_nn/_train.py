@@ -341,9 +341,10 @@ class Trainer:
 
     def _revive(self, last: Passed) -> None:
         """Move codes that an epoch has not used onto residuals of its last batch."""
-        self.model.codebooks.revive_unused(
-            self._counts, last.residuals, self._generator, self._optimizers
-        )
+        if self.model.bottleneck.revives:
+            self.model.codebooks.revive_unused(
+                self._counts, last.residuals, self._generator, self._optimizers
+            )
 
 
 def _snapshot(model: torch.nn.Module) -> dict[str, Any]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-# Scales start at this share of the root mean square coordinate of a latent, about what
-# k-means leaves over. At a scale of 1 all codes would start equally probable.
-FIRST_SCALE = 0.5
+# The root mean square length that latents and codes start with, and the first scale of
+# the noise: codes start alike, and part as the network finds out what they are for.
+# Longer ones would weigh more beside the reconstruction.
+FIRST_LENGTH = 0.4
 
 # what the encoder says moves the logarithm of a scale by no more than this: none
 # overflows, and none loses its gradient
@@ -36,5 +37,5 @@ def posterior_logits(xp: Any, kind: str, sq_dist: Any, said: Any, n_dims: int) -
     """
     power = -n_dims if kind == "gaussian" else 1
     step = LARGEST_STEP * xp.tanh(said / (abs(power) * LARGEST_STEP))
-    log_scale = step + math.log(FIRST_SCALE / n_dims**0.5)
+    log_scale = step + math.log(FIRST_LENGTH)
     return power * log_scale - 0.5 * sq_dist * xp.exp(-2.0 * log_scale)

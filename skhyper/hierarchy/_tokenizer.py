@@ -255,7 +255,7 @@ class HierarchyTokenizer(NodeEstimator):
         checked = check_codes(codes, [len(book) for book in self.codebooks_])
         width = checked.shape[1]
         distinct, back = np.unique(checked, axis=0, return_inverse=True)
-        points = self._stack().decode(distinct)
+        points = self._prefix_points(distinct)
         dist = self._manifold().pairwise_dist(points, self.embedding_)
         # nodes with the code come before all others
         other = (distinct[:, None, :] != self.codes_[None, :, :width]).any(axis=2)
@@ -276,8 +276,7 @@ class HierarchyTokenizer(NodeEstimator):
             Tangent coordinates at the origin; `embedding_` has the points themselves.
         """
         check_is_fitted(self)
-        points = self.embedding_[self._rows(labels)]
-        return np.asarray(self._manifold().logmap0(points))
+        return np.asarray(self._manifold().logmap0(self._points(np.asarray(labels))))
 
     def quantize(self, labels: ArrayLike) -> FloatArray:
         """Return the points of nodes after quantization.
@@ -292,8 +291,20 @@ class HierarchyTokenizer(NodeEstimator):
         latents : float64 array of shape (n, latent_dim)
             Tangent coordinates at the origin.
         """
-        points = self._stack().decode(self.transform(labels))
+        points = self._prefix_points(self.transform(labels))
         return np.asarray(self._manifold().logmap0(points))
+
+    # what a display of the code tree needs, as of `BaseCoder`
+    _n_positions = 1
+
+    def _encode(self, labels: NDArray[Any]) -> IntArray:
+        return self.transform(labels)
+
+    def _points(self, labels: NDArray[Any]) -> FloatArray:
+        return self.embedding_[self._rows(labels)]
+
+    def _prefix_points(self, codes: IntArray) -> FloatArray:
+        return np.asarray(self._stack().decode(codes))
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

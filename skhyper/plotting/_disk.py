@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array
 
+from skhyper.hierarchy import HierarchyTokenizer
 from skhyper.manifolds import PoincareBall
 from skhyper.plotting._checks import (
     check_coder,
@@ -161,7 +162,8 @@ class PoincareDiskDisplay:
         estimator : residual quantizer or tokenizer, or a Pipeline that ends in one
             A fitted estimator of skhyper.
         X : array-like of shape (n_samples, n_features)
-            The rows to show. Only prefixes that occur among their codes are drawn.
+            The rows to show; of a `HierarchyTokenizer`, the labels (n_samples,) of the
+            nodes to show. Only prefixes that occur among their codes are drawn.
         y : array-like of shape (n_samples,), default=None
             What colours the rows. None takes the first token, and then colours the
             nodes too.
@@ -185,9 +187,11 @@ class PoincareDiskDisplay:
         """
         check_matplotlib("PoincareDiskDisplay.from_estimator")
         check_scale(scale)
-        coder, rows = check_coder(
-            estimator, X, "Points without a code tree are drawn by from_points."
-        )
+        if isinstance(estimator, HierarchyTokenizer):
+            coder, rows = estimator, np.asarray(X)
+        else:
+            otherwise = "Points without a code tree are drawn by from_points."
+            coder, rows = check_coder(estimator, X, otherwise)
         depth = check_depth(depth, len(coder.codebooks_))
         tokens = coder._encode(rows)
         Z = coder._points(rows)

@@ -127,7 +127,7 @@ class BaseTokenizer(UnsupervisedCoder, TrainedCoder):
         if known:
             self._restore(model, sizes)
         else:
-            trainer.pretrain_once()
+            trainer.pretrain_once() if self._pretraining else trainer.pretrain(0)
             codes = self._first_codes(model, scale, rows, sizes, seed)
             model.set_codebooks([pad_codes(*p) for p in zip(codes, sizes, strict=True)])
         # codes of another kind are stored in other coordinates

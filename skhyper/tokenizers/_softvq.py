@@ -13,13 +13,15 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from skhyper._utils._params import Interval, StrOptions
-from skhyper._utils._posterior import posterior_logits
+from skhyper._utils._posterior import FIRST_LENGTH, posterior_logits
+from skhyper._utils._rows import Rows
 from skhyper._utils._warn import warn_user
 from skhyper.base import check_X
 from skhyper.manifolds import Euclidean, PoincareBall
-from skhyper.quantizers._online import check_unchanged, pad_codes
+from skhyper.quantizers._online import check_unchanged
 from skhyper.tokenizers._base import BaseTokenizer
 from skhyper.tokenizers._network import apply_half
+from skhyper.tokenizers._scale import Scale
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -60,8 +62,8 @@ class SoftVQTokenizer(BaseTokenizer):
         A network of your own from latents, of all positions, back to rows; None
         mirrors the encoder.
     max_iter : int, default=200
-        The most epochs. The first tenth trains the bare autoencoder, so that the
-        codebooks start, by k-means, on latents that mean something.
+        The most epochs. Codes are there from the first step: latents of an autoencoder
+        that was trained without them would part less well.
     batch_size : int, default=256
         Rows of a batch.
     learning_rate : float, default=1e-3
@@ -89,7 +91,7 @@ class SoftVQTokenizer(BaseTokenizer):
         What counts as an improvement. The loss is relative to the variance of the
         data, so that this does not depend on their scale.
     warm_start : bool, default=False
-        Let `fit` go on from the fitted network, codes and scale, without pretraining.
+        Let `fit` go on from the fitted network, codes and scale.
     random_state : int, RandomState instance or None, default=None
         Seeds the network, the batches and the codebooks. The global generators of
         NumPy and torch are left alone.
@@ -115,14 +117,14 @@ class SoftVQTokenizer(BaseTokenizer):
     weights_ : dict of str to array
         Parameters of the encoder and the decoder.
     loss_curve_ : list of float
-        Training loss of each epoch after the pretraining.
+        Training loss of each epoch.
     error_curve_ : list of float
         Its reconstruction part, relative to the variance of the data.
     validation_scores_ : list of float or None
         Minus the reconstruction error of the validation rows, relative to the
         variance of the data; None without `early_stopping` or ``X_val``.
     n_iter_ : int
-        Number of epochs after the pretraining.
+        Number of epochs.
     labels_ : int64 array of shape (n_samples,)
         The first token of each training row; not where a row has several positions.
     codebook_usage_ : array of shape (n_levels,)
@@ -151,7 +153,14 @@ class SoftVQTokenizer(BaseTokenizer):
 
     The network says the logarithm of the power of the scale in the formula, so that its
     codes compete as quickly as a softmax's in any number of dimensions. 0 stands for
-    half the root mean square coordinate that latents start with.
+    the root mean square length that latents and codes start with, 0.4.
+
+    A new network has no pretraining: latents of an autoencoder that was trained without
+    codes part less well. Codes are drawn at random, and `commitment_weight` counts in
+    full only after a tenth of the epochs, and only where latents keep half of the
+    length that they start with, or the codes tell them apart. Otherwise all of them
+    might fall into one point before the decoder reads anything in them. For the same
+    reason perceptrons start with Glorot's weights.
 
     On the ball the density of normal noise has a normalizing constant of its own;
     ``scale ** -latent_dim`` is its limit for small scales, and stands for it here.
@@ -183,6 +192,9 @@ class SoftVQTokenizer(BaseTokenizer):
         "geometry": [StrOptions({"euclidean", "hyperbolic"})],
         "curvature": [Interval(Real, 0, np.inf, closed="neither")],
     }
+
+    # codes are there from the first step
+    _pretraining = 0.0
 
     _remedy = "Lower codebook_size, raise max_iter, or lower commitment_weight"
 
@@ -277,19 +289,33 @@ class SoftVQTokenizer(BaseTokenizer):
     def _encode(self, X: NDArray[Any]) -> IntArray:
         return self._posterior(X).argmax(axis=1)[:, None]
 
-    def _filled(self, codes: list[FloatArray], sizes: list[int]) -> list[FloatArray]:
-        # the encoder has an output for each code
-        return [pad_codes(*pair) for pair in zip(codes, sizes, strict=True)]
+    def _new_model(self, data: np.dtype[Any], seed: int) -> Any:
+        from skhyper._nn._layers import start_evenly
+        from skhyper._nn._runtime import seeded
 
-    def _warn_if_short(self, sizes: list[int], n_found: list[int]) -> None:
-        n_copies = sizes[0] - n_found[0]
-        if n_copies:
+        model = super()._new_model(data, seed)
+        with seeded(seed, model.device):
+            for half in ("encoder", "decoder"):
+                if self._kind_of(half) == "mlp":
+                    start_evenly(getattr(model, half))
+        return model
+
+    def _first_codes(
+        self, model: Any, scale: Scale, rows: Rows, sizes: list[int], seed: int
+    ) -> list[FloatArray]:
+        """Draw codes: the latents of a new network say nothing yet."""
+        (n_codes,), n_latents = sizes, len(rows.X) * model.n_positions
+        if n_latents < n_codes:
             warn_user(
-                f"codebook_size={self.codebook_size}, but there were too few distinct "
-                f"rows for it: {n_copies} of its codes started as copies of another. "
-                "Lower codebook_size or give more samples.",
+                f"codebook_size={n_codes}, but there were too few distinct rows for "
+                f"it: {n_latents} latents for its codes. Lower codebook_size or give "
+                "more samples.",
                 ConvergenceWarning,
             )
+        shape = (n_codes, model.latent_dim)
+        length = min(FIRST_LENGTH, (model.reach or np.inf) / 2)
+        spread = length * (3 / model.latent_dim) ** 0.5
+        return [np.random.RandomState(seed).uniform(-spread, spread, shape)]
 
     def _n_codes(self) -> int:
         assert isinstance(self.codebook_size, Integral)
@@ -321,6 +347,7 @@ class SoftVQTokenizer(BaseTokenizer):
         # the encoder has an output for each code
         check_unchanged("codebook_size", self._n_codes(), self._n_extra())
         super()._restore(model, sizes)
+        model.bottleneck.is_new = False
 
     def _learnt(self, model: Any, *moment: Any) -> dict[str, Any]:
         own = {"curvature_": model.manifold.c, "_kind": self.posterior}

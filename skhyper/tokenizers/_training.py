@@ -28,9 +28,6 @@ from skhyper.tokenizers._scale import Scale
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-# The share of the epochs that train the bare autoencoder before the codebooks start.
-PRETRAINING = 0.1
-
 # k-means of the start looks at no more latents than these
 KMEANS_ROWS = 50_000
 
@@ -86,6 +83,9 @@ class TrainedCoder(CallbackSupportMixin, NetworkCoder):
     # what to do against a level that uses few of its codes
     _remedy = "Lower codebook_size, or raise max_iter"
 
+    # share of the epochs that train the bare autoencoder before the codebooks start
+    _pretraining = 0.1
+
     # where codes start on the way from the origin to a centroid of k-means
     _share = 1.0
 
@@ -132,18 +132,18 @@ class TrainedCoder(CallbackSupportMixin, NetworkCoder):
         if again:
             self._restore(model, sizes)
         else:
-            n_pretraining = int(PRETRAINING * self.max_iter)
+            n_pretraining = int(self._pretraining * self.max_iter)
             n_epochs -= n_pretraining
             trainer.pretrain(n_pretraining)
             codes = self._first_codes(model, scale, train, sizes, seed)
             n_found = [len(level) for level in codes]
-            model.set_codebooks(self._filled(codes, sizes))
+            model.set_codebooks(codes)
         history = trainer.run(n_epochs, trained=again)
 
         self._keep(model, self._learnt(model, scale, X.dtype, history))
         self._describe(self._encode(X), weight)
         reports.close(history)
-        self._warn_if_short(sizes, n_found)
+        warn_if_short(self.codebook_size, sizes, n_found)
         # copies of codes that were not to be found had no part in a collapse
         usage = self.codebook_usage_ * np.divide(self._sizes(), n_found)
         warn_if_collapsed(usage, n_found, self._remedy)
@@ -161,14 +161,6 @@ class TrainedCoder(CallbackSupportMixin, NetworkCoder):
     ) -> FloatArray:
         """Return what each row counts in training."""
         return check_sample_weight(sample_weight, X)
-
-    def _filled(self, codes: list[FloatArray], sizes: list[int]) -> list[FloatArray]:
-        """Return the codebooks to start with, of which some may be short."""
-        return codes
-
-    def _warn_if_short(self, sizes: list[int], n_found: list[int]) -> None:
-        """Warn if there were too few distinct latents to fill the codebooks."""
-        warn_if_short(self.codebook_size, sizes, n_found)
 
     def _draw_seed(self) -> int:
         rng = check_random_state(self.random_state)

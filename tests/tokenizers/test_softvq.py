@@ -33,7 +33,7 @@ MANIFOLDS = [Euclidean(), PoincareBall(0.3), PoincareBall(2.7)]
 every_manifold = pytest.mark.parametrize("manifold", MANIFOLDS, ids=repr)
 kinds = pytest.mark.parametrize("kind", ["gaussian", "reference"])
 geometries = pytest.mark.parametrize("geometry", ["euclidean", "hyperbolic"])
-LARGEST_STEP, FIRST_SCALE = 5.0, 0.5
+LARGEST_STEP, FIRST_LENGTH = 5.0, 0.4
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def scales(kind, extra, n_dims):
     """The noise's scales, from what the encoder says, as the docstrings have it."""
     power = n_dims if kind == "gaussian" else 1
     step = LARGEST_STEP * np.tanh(extra / power / LARGEST_STEP)
-    return np.exp(step) * FIRST_SCALE / np.sqrt(n_dims)
+    return np.exp(step) * FIRST_LENGTH
 
 
 def half_distances(manifold, x, codes):
@@ -163,13 +163,58 @@ def test_the_decoder_gets_the_mean_and_the_loss_its_two_distances(manifold, kind
     codes = part.codebooks.points()[0].detach().numpy()
     scale = scales(kind, extra.detach().numpy(), 3)
     proba = posterior_by_hand(kind, half_distances(manifold, z, codes), scale, 3)
+    means = np.array([manifold.midpoint(codes, weight) for weight in proba])
+    tangents = manifold.logmap0(means)
+    assert_allclose(passed.tangents.detach().numpy(), tangents, rtol=1e-7)
+    weight = 1.0 + 0.7 * pull(u.detach().numpy(), tangents)
     for i in range(7):
-        mean = manifold.midpoint(codes, proba[i])
-        tangent = manifold.logmap0(mean[None])[0]
-        assert_allclose(passed.tangents[i].detach().numpy(), tangent, rtol=1e-7)
-        distance = half_distances(manifold, z[i : i + 1], mean[None])[0, 0]
-        assert float(passed.losses[i].detach()) == pytest.approx(1.7 * distance**2)
+        distance = half_distances(manifold, z[i : i + 1], means[i : i + 1])[0, 0]
+        assert float(passed.losses[i].detach()) == pytest.approx(weight * distance**2)
     assert_array_equal(passed.codes[0], proba.argmax(axis=1))
+
+
+def pull(u, quantized):
+    """The share of the commitment: what codes explain, or the room that is left."""
+    spread = np.mean(np.sum((u - u.mean(axis=0)) ** 2, axis=1))
+    explained = 1.0 - np.mean(np.sum((quantized - u) ** 2, axis=1)) / spread
+    room = (spread / FIRST_LENGTH**2 - 0.25) / 0.75
+    return min(1.0, max(0.0, explained, room))
+
+
+def commitment(part, u, extra):
+    """What the losses of a batch grow by with the commitment's weight."""
+    losses = []
+    for part.commitment_weight in (1.0, 0.0):
+        losses.append(part(u, extra, torch.ones(len(u)), True).losses.detach())
+    return (losses[0] - losses[1]) / losses[1]
+
+
+@pytest.mark.parametrize("size", [0.1, 0.19, 0.3, 0.4, 1.0, 10.0])
+def test_latents_that_have_lost_their_spread_are_not_pulled(size):
+    part, u, extra = bottleneck(Euclidean())
+    u = (u - u.mean(dim=0)).detach()
+    u = u * size / torch.sqrt(torch.mean(torch.sum(u**2, dim=1)))
+    means = part(u, extra, torch.ones(7), True).tangents.detach().numpy()
+    found = commitment(part, u, extra).numpy()
+    assert_allclose(found, pull(u.numpy(), means), rtol=1e-6, atol=1e-12)
+    assert (found == 0).all() if size < 0.2 else (found > 0).all()
+    # codes that tell them apart may pull them all the same
+    part.codebooks.levels[0].data = u[:5].clone()
+    quiet = torch.full((5, 5), -1e9, dtype=torch.float64)
+    assert_allclose(commitment(part, u[:5] + 1e-3 * size, quiet), 1.0, rtol=1e-3)
+
+
+def test_the_pull_of_a_new_network_grows():
+    part, u, extra = bottleneck(Euclidean())
+    u = 10 * u.detach()
+    shares = []
+    for share in (0.0, 0.05, 0.1, 0.7):
+        part.anneal(share)
+        shares.append(float(commitment(part, u, extra)[0]))
+    assert_allclose(shares, [0.1, 0.5, 1.0, 1.0])
+    part.is_new = False
+    part.anneal(0.0)
+    assert_allclose(commitment(part, u, extra), 1.0)
 
 
 @every_manifold
@@ -432,7 +477,7 @@ def test_training_in_the_ball_cannot_go_on_elsewhere(X):
 def test_fewer_distinct_rows_than_codes_still_fill_the_codebook(X):
     """The encoder has an output for each code."""
     for rows in (X[:4], np.repeat(X[:4], 3, axis=0)):
-        match = "codebook_size=6.*too few distinct rows.*2 of its codes.*Lower"
+        match = "codebook_size=6.*too few distinct rows.*4 latents.*Lower"
         with pytest.warns(ConvergenceWarning, match=match):
             model = SoftVQTokenizer(6, **SMALL).fit(rows)
         assert model.codebooks_[0].shape == (6, 3)
