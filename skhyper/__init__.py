@@ -10,6 +10,7 @@ __version__ = "0.1.0.dev0"
 # where each estimator lives; a name is imported when it is first asked for
 _NAMES = {
     "CodeIndex": "skhyper.generative",
+    "GenerativeRecommender": "skhyper.generative",
     "GenerativeRetriever": "skhyper.generative",
     "HRQVAETokenizer": "skhyper.tokenizers",
     "HierarchyTokenizer": "skhyper.hierarchy",
@@ -27,6 +28,7 @@ _NAMES = {
 }
 __all__ = [
     "CodeIndex",
+    "GenerativeRecommender",
     "GenerativeRetriever",
     "HRQVAETokenizer",
     "HierarchyTokenizer",
@@ -75,7 +77,12 @@ if TYPE_CHECKING:
         HyperbolicLogisticRegression,
         HyperVQClassifier,
     )
-    from skhyper.generative import CodeIndex, GenerativeRetriever, TokenPrior
+    from skhyper.generative import (
+        CodeIndex,
+        GenerativeRecommender,
+        GenerativeRetriever,
+        TokenPrior,
+    )
     from skhyper.hierarchy import HierarchyTokenizer, PoincareEmbedding
     from skhyper.quantizers import (
         HyperbolicKMeans,

@@ -129,14 +129,21 @@ def _node_shapes(estimator: Any) -> Shapes:
 
 def _transformer_shapes(estimator: Any) -> Shapes:
     weights, wide = estimator.weights_, estimator._shape["width"]
-    n_features, sizes = estimator.n_features_in_, estimator.codebook_sizes_
-    n_columns = n_features
-    if isinstance(estimator, skhyper.GenerativeRetriever):
-        n_columns = len(sizes)
+    sizes = estimator.codebook_sizes_
+    n_columns = len(sizes)
+    if isinstance(estimator, skhyper.GenerativeRecommender):
+        n_source = estimator._max_history * n_columns
+        yield "codes_", estimator.codes_, (0, n_columns)
+        yield "items_", estimator.items_, (len(estimator.codes_),)
+        yield "source_columns", weights["source_columns"], (n_source, wide)
+    elif isinstance(estimator, skhyper.GenerativeRetriever):
+        n_features = estimator.n_features_in_
         query_sizes = estimator.query_codebook_sizes_
         yield "query_codebook_sizes_", query_sizes, (n_features,)
         yield "catalogue_", estimator.catalogue_, (0, n_columns)
         yield "source_columns", weights["source_columns"], (n_features, wide)
+    else:
+        n_columns = estimator.n_features_in_
     yield "columns", weights["columns"], (n_columns, wide)
     for level, size in enumerate(sizes):
         name = f"outputs.{level}.weight"

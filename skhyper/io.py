@@ -48,6 +48,7 @@ ESTIMATORS: dict[str, type[BaseEstimator]] = {
     cls.__name__: cls
     for cls in (
         skhyper.CodeIndex,
+        skhyper.GenerativeRecommender,
         skhyper.GenerativeRetriever,
         skhyper.HRQVAETokenizer,
         skhyper.HierarchyTokenizer,
@@ -136,21 +137,14 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
     check_consistent(estimator)
     tensors: Tensors = {}
     try:
-        packed = {
-            k: {"network": k} if _is_network(k, v) else _pack(v, k, tensors)
-            for k, v in vars(estimator).items()
-            if k not in TRANSIENT
-        }
+        packed = _pack_estimator(estimator, "", tensors)
     except TypeError as error:
         raise TypeError(f"{name} cannot be saved: {error}") from None
-    names = estimator.get_params(deep=False)
     document = {
         "sha256": NO_DIGEST,
         "format": FORMAT,
         "skhyper": skhyper.__version__,
-        "class": name,
-        "params": {k: v for k, v in packed.items() if k in names},
-        "state": {k: v for k, v in packed.items() if k not in names},
+        **packed,
     }
     text = json.dumps(document, allow_nan=False, separators=(",", ":"))
     raw = safetensors.numpy.save(tensors, metadata={"skhyper": text})
@@ -282,6 +276,21 @@ def _read_document(raw: bytes) -> dict[str, Any]:
     return dict(document)
 
 
+def _pack_estimator(estimator: Any, prefix: str, tensors: Tensors) -> dict[str, Any]:
+    """Return the class, the parameters and all else of an estimator as JSON."""
+    packed = {
+        k: {"network": k} if _is_network(k, v) else _pack(v, prefix + k, tensors)
+        for k, v in vars(estimator).items()
+        if k not in TRANSIENT
+    }
+    names = estimator.get_params(deep=False)
+    return {
+        "class": type(estimator).__name__,
+        "params": {k: v for k, v in packed.items() if k in names},
+        "state": {k: v for k, v in packed.items() if k not in names},
+    }
+
+
 def _pack(value: Any, name: str, tensors: Tensors) -> Any:
     """Return `value` as JSON, and put its arrays in `tensors`, under their names."""
     kind = type(value)
@@ -305,6 +314,8 @@ def _pack(value: Any, name: str, tensors: Tensors) -> Any:
         if value.dtype.kind in "OU" and all(type(v) is str for v in values):
             return {"strings": [value.dtype.str, value.shape, values]}
         raise TypeError(f"{name} is an array of dtype {value.dtype}. {CONTENT}")
+    if ESTIMATORS.get(kind.__name__) is kind:  # a parameter, such as an index
+        return {"estimator": _pack_estimator(value, f"{name}.", tensors)}
     if name == "random_state":
         raise TypeError(
             f"random_state is a {kind.__name__}. Set an integer or None before "
@@ -327,6 +338,15 @@ def _pack_array(value: NDArray[Any], name: str, tensors: Tensors) -> list[str]:
     return [name, value.dtype.str, "F" if value.flags.fnc else "C"]
 
 
+def _unpack_estimator(content: dict[str, Any], tensors: Tensors) -> BaseEstimator:
+    """Return an estimator that is a parameter of another."""
+    parts = (content["params"], content["state"])
+    params, state = ({k: _unpack(v, tensors) for k, v in p.items()} for p in parts)
+    estimator = ESTIMATORS[content["class"]](**params)
+    vars(estimator).update(state)
+    return estimator
+
+
 def _unpack(node: Any, tensors: Tensors) -> Any:
     """Return what `_pack` has packed."""
     if isinstance(node, list):
@@ -345,6 +365,8 @@ def _unpack(node: Any, tensors: Tensors) -> Any:
             return {k: _unpack(v, tensors) for k, v in content.items()}
         case "dtype":
             return np.dtype(content)
+        case "estimator":
+            return _unpack_estimator(content, tensors)
         case "scalar":
             return _unpack(content, tensors)[()]
         case "strings":

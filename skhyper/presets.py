@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 __all__ = [
+    "GENERATIVE_RECOMMENDER_HRQ",
     "GENERATIVE_RETRIEVER_HRQ",
     "GHRQ",
     "HG_REC",
@@ -317,6 +318,34 @@ GENERATIVE_RETRIEVER_HRQ = Preset(
     notes="The paper trains with Adam, and its output layer shares the embeddings. "
     "Here it is AdamW, with gradients cut to length 1: without that the loss did not "
     "fall at this learning rate.",
+)
+
+GENERATIVE_RECOMMENDER_HRQ = Preset(
+    "GENERATIVE_RECOMMENDER_HRQ",
+    "GenerativeRecommender",
+    "P. Piekos, S. Kayal, A. Karatzoglou, Hyperbolic Residual Quantization, 2025, "
+    "arXiv:2505.12404, Section 4",
+    stated={
+        "max_history": 20,
+        "d_model": 384,
+        "n_heads": 6,
+        "dim_feedforward": 1024,
+    },
+    unstated={
+        "n_layers": 4,
+        "dropout": 0.1,
+        "batch_size": 256,
+        "learning_rate": 1e-3,
+        "max_iter": 100,
+        "early_stopping": True,
+        "beam_size": 20,
+    },
+    notes="The paper names T5 and its widths. Layers, dropout and batches are those of "
+    "TIGER, arXiv:2305.05065, whose rate is 0.01 for 10,000 steps and falls with the "
+    "root of the step; its 200,000 steps are 390 epochs of Beauty. Here the rate "
+    "stays, gradients are cut to length 1, positions are learnt where T5 has relative "
+    "ones, and no token tells the user, as TIGER has it. The paper keeps the weights "
+    "that rank best in validation, and early_stopping the likeliest. Name the index.",
 )
 
 

@@ -40,6 +40,7 @@ OTHERWISE_COVERED = {
     skhyper.HyperbolicLogisticRegression,
     skhyper.TokenPrior,
     skhyper.CodeIndex,
+    skhyper.GenerativeRecommender,
     skhyper.GenerativeRetriever,
     skhyper.PoincareEmbedding,
     skhyper.HierarchyTokenizer,

@@ -7,7 +7,11 @@ from skhyper import presets
 from skhyper.datasets import make_tree
 
 ALL = [getattr(presets, name) for name in presets.__all__ if name.isupper()]
-OF_EDGES_OR_CODES = {"HierarchyTokenizer", "GenerativeRetriever"}
+OF_EDGES_OR_CODES = {
+    "HierarchyTokenizer",
+    "GenerativeRetriever",
+    "GenerativeRecommender",
+}
 OF_ROWS = [preset for preset in ALL if preset.estimator not in OF_EDGES_OR_CODES]
 
 

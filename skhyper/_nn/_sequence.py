@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -14,12 +15,31 @@ from numpy.typing import NDArray
 
 from skhyper._nn._codebooks import adamw
 from skhyper._nn._runtime import INFERENCE_ROWS, apply_in_blocks, seeded, to_tensor
-from skhyper._nn._train import History, Observer, Settings
+from skhyper._nn._train import History, Observer, Settings, _NoObserver
 from skhyper._nn._transformer import CodeModel, Past
 from skhyper._utils._warn import warn_user
 
 # that of torch's AdamW
 WEIGHT_DECAY = 0.01
+
+# rows of several lengths are sorted by length within so many shuffled batches: with 50
+# a batch of 256 histories has 5 % of padding, and unsorted two thirds
+POOL_BATCHES = 50
+
+
+class Rows(Protocol):
+    """Rows that are made when they are asked for, as wide as the longest of them.
+
+    `lengths` says how long each is.
+    """
+
+    lengths: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+
+    def __getitem__(self, which: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return some of the rows, as the columns of an array."""
 
 
 class CodeTransformer(CodeModel):
@@ -92,28 +112,33 @@ class SequenceTrainer:
     ----------
     model : CodeModel
         The network.
-    training : arrays (n, n_columns) and (n,)
+    training : array (n, n_columns) or Rows, and array (n,)
         Codes and their weights.
     settings : Settings
         Hyper-parameters.
-    observer : Observer
+    observer : Observer, optional
         Told of every epoch.
-    validation : arrays, optional
+    validation : the same, optional
         Codes and weights whose loss then decides.
     """
 
     def __init__(
         self,
-        model: CodeTransformer,
-        training: tuple[NDArray[Any], NDArray[Any]],
+        model: CodeModel,
+        training: tuple[NDArray[Any] | Rows, NDArray[Any]],
         settings: Settings,
-        observer: Observer,
-        validation: tuple[NDArray[Any], NDArray[Any]] | None = None,
+        observer: Observer | None = None,
+        validation: tuple[NDArray[Any] | Rows, NDArray[Any]] | None = None,
     ) -> None:
-        self.model, self.settings, self.observer = model, settings, observer
-        self.training = self._tensors(*training)
-        self.validation = None if validation is None else self._tensors(*validation)
-        self._groups = model.groups(self.training[0])
+        self.model, self.settings = model, settings
+        self.observer = observer or _NoObserver()
+        self.training = self._weighed(*training)
+        self.validation = None if validation is None else self._weighed(*validation)
+        codes, self._groups, self._lengths = training[0], None, None
+        if isinstance(codes, np.ndarray):
+            self._groups = model.groups(to_tensor(codes, torch.int64, model.device))
+        else:
+            self._lengths = torch.from_numpy(codes.lengths)
         # on the CPU, so that a seed shuffles the same way on every device
         self._generator = torch.Generator().manual_seed(settings.seed)
         self._optimizer = adamw(
@@ -152,32 +177,72 @@ class SequenceTrainer:
         self.model.load_state_dict(best)
         return history
 
-    def _tensors(
-        self, codes: NDArray[Any], weight: NDArray[Any]
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return codes, and weights of mean 1, on the model's device."""
-        device = self.model.device
-        return (
-            to_tensor(codes, torch.int64, device),
-            to_tensor(weight / weight.mean(), torch.float32, device),
-        )
+    def one_pass(self, history: History) -> History:
+        """Train for one epoch, unless it diverges, and add it to a history."""
+        good, done = self._snapshot(), len(history.loss_curve)
+        loss = self._epoch(done + 1)
+        if self._is_finite(loss, done + 1, kept=done):
+            history.loss_curve.append(loss)
+        else:
+            self.model.load_state_dict(good)
+        return history
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return what the optimizer knows as arrays, from which to go on exactly."""
+        return {
+            f"{number}.{name}": torch.as_tensor(value).cpu().numpy().copy()
+            for number, moments in self._optimizer.state_dict()["state"].items()
+            for name, value in moments.items()
+        }
+
+    def load_state(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """Go on from what `state` gave."""
+        state: dict[int, dict[str, torch.Tensor]] = {}
+        for key, array in arrays.items():
+            number, _, name = key.partition(".")
+            state.setdefault(int(number), {})[name] = torch.from_numpy(np.array(array))
+        groups = self._optimizer.state_dict()["param_groups"]
+        self._optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+    def _weighed(
+        self, codes: NDArray[Any] | Rows, weight: NDArray[Any]
+    ) -> tuple[NDArray[Any] | Rows, torch.Tensor]:
+        """Return codes, and weights of mean 1 on the model's device."""
+        weight = weight / weight.mean()
+        return codes, to_tensor(weight, torch.float32, self.model.device)
+
+    def _nats(self, codes: NDArray[Any] | Rows, rows: NDArray[Any]) -> torch.Tensor:
+        """Return the mean over the tokens of each of some rows."""
+        some = to_tensor(codes[rows], torch.int64, self.model.device)
+        return self.model.nats(some).mean(dim=1)
 
     def _epoch(self, number: int) -> float:
         """Take one pass over shuffled batches of nearly equal size."""
         codes, weight = self.training
-        total = torch.zeros((), device=codes.device)
+        total = torch.zeros((), device=self.model.device)
         self.model.train()
         with self._own_generator(number):
-            n_batches = -(-len(codes) // self.settings.batch_size)
-            for rows in self._order().to(codes.device).tensor_split(n_batches):
-                nats = self.model.nats(codes[rows]).mean(dim=1)
-                loss = torch.mean(weight[rows] * nats)
+            for rows in self._batches():
+                nats = self._nats(codes, rows.numpy())
+                loss = torch.mean(weight[rows.to(weight.device)] * nats)
                 self._optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 self._clip()
                 self._optimizer.step()
                 total += loss.detach() * (len(rows) / len(codes))
         return float(total)
+
+    def _batches(self) -> Sequence[torch.Tensor]:
+        """Return the rows of each batch: in random order, of like lengths if any."""
+        order, size = self._order(), self.settings.batch_size
+        n_batches = -(-len(order) // size)
+        if self._lengths is None:
+            return order.tensor_split(n_batches)
+        pool = torch.arange(len(order)) // (POOL_BATCHES * size)
+        place = pool * (self._lengths.max() + 1) + self._lengths[order]
+        batches = order[place.argsort(stable=True)].tensor_split(n_batches)
+        drawn = torch.randperm(n_batches, generator=self._generator)
+        return [batches[i] for i in drawn.tolist()]
 
     def _order(self) -> torch.Tensor:
         """Return all rows in random order, but those of a group as neighbours."""
@@ -202,13 +267,13 @@ class SequenceTrainer:
         return seeded((self.settings.seed + number) % 2**31, self.model.device)
 
     @torch.no_grad()
-    def _error(self, codes: torch.Tensor, weight: torch.Tensor) -> float:
+    def _error(self, codes: NDArray[Any] | Rows, weight: torch.Tensor) -> float:
         """Return the loss of rows that are not trained on."""
         self.model.eval()
-        parts = zip(
-            codes.split(INFERENCE_ROWS), weight.split(INFERENCE_ROWS), strict=True
+        total = sum(
+            float(weight[rows.to(weight.device)] @ self._nats(codes, rows.numpy()))
+            for rows in torch.arange(len(codes)).split(INFERENCE_ROWS)
         )
-        total = sum(float(w @ self.model.nats(rows).mean(dim=1)) for rows, w in parts)
         return total / len(codes)
 
     def _is_finite(self, measure: float, epoch: int, kept: int) -> bool:

@@ -13,10 +13,12 @@ from skhyper.generative._index import CodeIndex
 from skhyper.generative._likelihood import reconstruction_scale
 from skhyper.generative._packing import pack_codes, unpack_codes
 from skhyper.generative._prior import TokenPrior
+from skhyper.generative._recommender import GenerativeRecommender
 from skhyper.generative._retriever import GenerativeRetriever
 
 __all__ = [
     "CodeIndex",
+    "GenerativeRecommender",
     "GenerativeRetriever",
     "TokenPrior",
     "add_counter",

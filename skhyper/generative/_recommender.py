@@ -1,0 +1,444 @@
+"""From the items that a user has had to the code of the next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import check_random_state
+
+from skhyper._utils._callbacks import with_callbacks
+from skhyper._utils._trie import CodeTrie
+from skhyper.generative._estimator import COUNT, CodeEstimator, _learnt, _networks
+from skhyper.generative._ids import find_ids
+from skhyper.generative._next_items import NextItems
+from skhyper.generative._recommender_base import (
+    Histories,
+    NextItemRecommender,
+    check_sequences,
+)
+
+IntArray = NDArray[np.int64]
+
+# Of each fitted recommender the codes of its items as a tree, and the item of each of
+# its leaves: soon made again, so that pickles and files do without.
+_trees: WeakKeyDictionary[Any, tuple[CodeTrie, IntArray]] = WeakKeyDictionary()
+
+
+class GenerativeRecommender(NextItemRecommender, CodeEstimator):
+    """Recommendation that writes the code of the next item, a token at a time.
+
+    A transformer reads the codes of the items that a user has had and gives the
+    probability of each token of the next item's code, given the tokens before it. A
+    beam search then follows the likeliest prefixes that items of the catalogue have.
+
+    Parameters
+    ----------
+    index : CodeIndex
+        The fitted catalogue, in which each item has a code of its own: that of a
+        `CodeIndex` with ``unique="counter"`` or ``"reassign"``. Clones keep it.
+    max_history : int, default=20
+        How many items before the next are read; older ones do not count.
+    d_model : int, default=128
+        Width of the transformer; a multiple of `n_heads`.
+    n_layers : int, default=2
+        Number of blocks of the encoder, which reads histories, and of the decoder.
+    n_heads : int, default=4
+        Number of heads of each attention.
+    dim_feedforward : int or None, default=None
+        Width inside the perceptron of each block; None takes ``4 * d_model``.
+    dropout : float, default=0.1
+        Share of what each part of the network puts out that is dropped in training.
+    max_iter : int, default=20
+        The most epochs.
+    batch_size : int, default=256
+        Histories of a batch.
+    learning_rate : float, default=1e-3
+        Step size of AdamW.
+    beam_size : int, default=20
+        How many prefixes the search follows; `recommend` follows no fewer than it is to
+        return. More find likelier items, in a time that grows with them. It counts
+        when `recommend` is called, whatever it was in `fit`.
+    early_stopping : bool, default=False
+        Keep the last item of each sequence out of training, stop once its
+        log-likelihood does not rise any more, and keep the weights of its maximum. If
+        False, the items that are trained on take their place.
+    n_iter_no_change : int, default=10
+        Epochs without an improvement of `tol` after which training stops.
+    tol : float, default=1e-4
+        What counts as an improvement, in nats a token.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the network, the batches and the dropout. The global generators of NumPy
+        and torch are left alone.
+    device : str, default="auto"
+        Where to train and run the network: "cpu", "cuda", "mps", ... "auto" takes
+        CUDA, then MPS, then the CPU.
+    verbose : int, default=0
+        1 logs a line an epoch to the logger "skhyper".
+
+    Attributes
+    ----------
+    items_ : array of shape (n_items,)
+        Ids of the items that can be recommended, in rising order.
+    codes_ : int64 array of shape (n_items, n_levels)
+        The code of each.
+    codebook_sizes_ : int64 array of shape (n_levels,)
+        Number of tokens of each column of codes.
+    weights_ : dict of str to array
+        Parameters of the network, float32.
+    loss_curve_ : list of float
+        Minus the mean log-likelihood of a token in training, in nats, of each epoch.
+    validation_scores_ : list of float or None
+        Mean log-likelihood of a token of the items kept out; None without
+        `early_stopping`.
+    n_iter_ : int
+        Number of epochs.
+
+    See Also
+    --------
+    CodeIndex : The catalogue, with codes that are unique.
+    GenerativeRetriever : One code in, one code out.
+
+    Notes
+    -----
+    Every item of a sequence but the first is learnt from, given those before it. The
+    network is that of `GenerativeRetriever`. Its source are the codes of the items, the
+    latest first, so that a learnt position says how long ago an item was. Batches are
+    of histories of like lengths. In use no history is padded: what is recommended to a
+    user does not depend on the others.
+
+    Since each item has a code of its own, a right code is the right item, and the
+    figures are those of items. The paper's last token is a counter, too [1]_.
+
+    References
+    ----------
+    .. [1] S. Rajput et al., "Recommender Systems with Generative Retrieval", NeurIPS
+       2023, Section 3. arXiv:2305.05065.
+    .. [2] P. Piekos, S. Kayal, A. Karatzoglou, "Hyperbolic Residual Quantization",
+       2025, Section 4: next items by codes of their texts. arXiv:2505.12404.
+
+    Examples
+    --------
+    >>> from skhyper.generative import CodeIndex, GenerativeRecommender
+    >>> index = CodeIndex().fit([[0], [0], [1], [1]], ["cup", "mug", "ink", "pen"])
+    >>> recommender = GenerativeRecommender(
+    ...     index,
+    ...     d_model=32,
+    ...     n_layers=1,
+    ...     learning_rate=0.01,
+    ...     max_iter=40,
+    ...     random_state=0,
+    ... )
+    >>> cycle = ["cup", "ink", "mug", "pen"] * 2
+    >>> sequences = [cycle[at : at + 3] for at in range(4)]
+    >>> recommender.fit(sequences).recommend([["pen"], ["ink", "mug"]], k=1).tolist()
+    [['cup'], ['pen']]
+    >>> recommender.score(sequences, k=1)
+    1.0
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **CodeEstimator._parameter_constraints,
+        "max_history": [COUNT],
+        "dim_feedforward": [COUNT, None],
+        "beam_size": [COUNT],
+    }
+
+    codes_: IntArray
+    codebook_sizes_: IntArray
+    _max_history: int
+    _shape: dict[str, int]
+
+    def __init__(
+        self,
+        index: Any = None,
+        *,
+        max_history: int = 20,
+        d_model: int = 128,
+        n_layers: int = 2,
+        n_heads: int = 4,
+        dim_feedforward: int | None = None,
+        dropout: float = 0.1,
+        max_iter: int = 20,
+        batch_size: int = 256,
+        learning_rate: float = 1e-3,
+        beam_size: int = 20,
+        early_stopping: bool = False,
+        n_iter_no_change: int = 10,
+        tol: float = 1e-4,
+        random_state: Any = None,
+        device: str = "auto",
+        verbose: int | bool = 0,
+    ) -> None:
+        self.index = index
+        self.max_history = max_history
+        self.d_model = d_model
+        self.n_layers = n_layers
+        self.n_heads = n_heads
+        self.dim_feedforward = dim_feedforward
+        self.dropout = dropout
+        self.max_iter = max_iter
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.beam_size = beam_size
+        self.early_stopping = early_stopping
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.random_state = random_state
+        self.device = device
+        self.verbose = verbose
+
+    def __sklearn_clone__(self) -> Self:
+        """Return an unfitted copy with the same index, of which a clone is empty."""
+        twin: Self = super().__sklearn_clone__()
+        twin.index = self.index
+        return twin
+
+    @with_callbacks
+    def fit(self, sequences: Sequence[ArrayLike], y: None = None) -> Self:
+        """Learn which item follows which.
+
+        Parameters
+        ----------
+        sequences : list of sequences of item ids
+            What each user has had, oldest first, at least two items.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator. A KeyboardInterrupt ends training with a warning and
+            keeps the best weights so far. An error leaves what was fitted before.
+
+        Raises
+        ------
+        ValueError
+            If a sequence has fewer than two items or one that is not in the index,
+            items of the index share codes, or a parameter is out of range.
+        sklearn.exceptions.NotFittedError
+            If the index is not fitted.
+        """
+        self._check_parameters()
+        catalogue = _read_index(self.index)
+        histories = check_sequences(sequences, catalogue["items_"], min_length=2)
+        max_history = int(self.max_history)
+        examples: Any = NextItems(histories, catalogue["codes_"], max_history)
+        self._learn(
+            examples,
+            np.ones(len(examples)),
+            {**catalogue, "_max_history": max_history},
+            X=sequences,
+            y=y,
+            metadata={},
+        )
+        self._forget()
+        return self
+
+    def partial_fit(self, sequences: Sequence[ArrayLike], y: None = None) -> Self:
+        """Train for one pass over more sequences.
+
+        After `fit`, it goes on from the fitted weights. Items that were added to the
+        index since can be recommended from then on, if their tokens are not new. No
+        callback is called.
+
+        Parameters
+        ----------
+        sequences : list of sequences of item ids
+            As `fit` takes them; of users that were there before, too.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : object
+            The estimator, whose `loss_curve_` has one more entry.
+
+        Raises
+        ------
+        ValueError
+            With ``early_stopping=True``, for which no item is kept out here; if the
+            index is not that of the fit, or parameters that shape the network were set
+            to other values; and as `fit` does.
+        sklearn.exceptions.NotFittedError
+            If the index is not fitted.
+        """
+        self._check_parameters()
+        if self.early_stopping:
+            raise ValueError(
+                "early_stopping=True keeps items out of training, and partial_fit "
+                "trains on all; use early_stopping=False, or fit."
+            )
+        known, found = hasattr(self, "weights_"), _read_index(self.index)
+        found["_shape"] = self._asked_shape()
+        found["_max_history"] = int(self.max_history)
+        if known:
+            self._check_grown(found)
+            found["codebook_sizes_"] = self.codebook_sizes_
+        histories = check_sequences(sequences, found["items_"], min_length=2)
+        examples = NextItems(histories, found["codes_"], found["_max_history"])
+        self._one_pass(examples, found, known)
+        return self
+
+    def _one_pass(
+        self, examples: NextItems, found: dict[str, Any], known: bool
+    ) -> None:
+        """Train once on all examples, and become what that gives."""
+        from skhyper._nn._train import History
+
+        rng = check_random_state(self.random_state)
+        online = getattr(self, "_online", None) or {
+            "seed": int(rng.randint(np.iinfo(np.int32).max)),
+            "passes": 0,
+            "state": {},
+        }
+        seed = (online["seed"] + online["passes"]) % 2**31
+        model = self._build(found, seed, float(self.dropout))
+        if known:
+            model.load_weights(self.weights_)
+        trainer = self._trainer(model, (examples, np.ones(len(examples))), seed)
+        trainer.load_state(online["state"])
+        history = History([*self.loss_curve_] if known else [])
+        n_before = len(history.loss_curve)
+        trainer.one_pass(history)
+        self._forget()
+        self.__dict__.update({**_learnt(model, history), **found})
+        _networks[self] = model
+        # a pass that diverged leaves no state worth going on from
+        diverged = len(history.loss_curve) == n_before
+        self._online = {
+            "seed": online["seed"],
+            "passes": online["passes"] + 1,
+            "state": {} if diverged else trainer.state(),
+        }
+
+    def _trainer(self, model: Any, training: Any, seed: int) -> Any:
+        from skhyper._nn._sequence import SequenceTrainer
+        from skhyper._nn._train import Settings
+
+        settings = Settings(
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            n_iter_no_change=self.n_iter_no_change,
+            tol=self.tol,
+            seed=seed,
+        )
+        return SequenceTrainer(model, training, settings)
+
+    def _forget(self) -> None:
+        """Drop what belongs to the fit before."""
+        self.__dict__.pop("_online", None)
+        _trees.pop(self, None)
+
+    def _check_grown(self, found: Mapping[str, Any]) -> None:
+        """Raise a ValueError unless training can go on from what was fitted."""
+        if (found["_shape"], found["_max_history"]) != (self._shape, self._max_history):
+            raise ValueError(
+                "max_history, d_model, n_layers, n_heads or dim_feedforward is another "
+                "than it was in fit. Set it back, or call fit."
+            )
+        items, codes = found["items_"], found["codes_"]
+        kinds = items.dtype.kind, codes.shape[1]
+        if kinds != (self.items_.dtype.kind, self.codes_.shape[1]):
+            raise ValueError(
+                "index has ids of another type than the fitted one, or codes of "
+                "another width. Set it back, or call fit."
+            )
+        at, lost = find_ids(items, self.items_)
+        moved = self.items_[(codes[at] != self.codes_).any(axis=1)]
+        if lost.size or moved.size:
+            name = [*lost, *moved][0].item()
+            raise ValueError(
+                f"index is not that of fit: the item {name!r} has another code in it, "
+                "or none. Set it back, or call fit."
+            )
+        large = np.flatnonzero((codes >= self.codebook_sizes_).any(axis=1))
+        if large.size:
+            raise ValueError(
+                f"index has {len(large)} new items with tokens that the network lacks: "
+                f"{items[large[0]].item()!r} has {codes[large[0]].tolist()}, and there "
+                f"are {self.codebook_sizes_.tolist()}. Call fit."
+            )
+
+    def _ranked(self, histories: Histories, k: int) -> IntArray:
+        """Return the likeliest items, of equally likely ones the lowest code first."""
+        trie, items = self._tree()
+        network, beam_size = self._network(), max(k, int(self.beam_size))
+        lengths = np.minimum(histories.lengths, self._max_history)
+        ranked = np.empty((len(lengths), k), dtype=np.int64)
+        for length in np.unique(lengths):
+            which = np.flatnonzero(lengths == length)
+            seen = histories.window(histories.starts[which + 1], which, int(length))
+            source = self.codes_[seen[:, ::-1]].reshape(len(which), -1)
+            found, _ = network.beam(source, trie, k, beam_size)
+            ranked[which] = items[found]
+        return ranked
+
+    def _tree(self) -> tuple[CodeTrie, IntArray]:
+        """Return the codes as a tree, and the item of each of its leaves."""
+        if self not in _trees:
+            order = np.lexsort(self.codes_.T[::-1])
+            _trees[self] = CodeTrie(self.codes_), order
+        return _trees[self]
+
+    def _asked_shape(self) -> dict[str, int]:
+        hidden = self.dim_feedforward or 4 * self.d_model
+        return {**super()._asked_shape(), "hidden": int(hidden)}
+
+    def _split(self, examples: Any, weight: Any, seed: int) -> Any:
+        """Return the examples to train on, and those that decide when to stop."""
+        if not self.early_stopping:
+            return (examples, weight), None
+        train, held_out = examples.split_last()
+        if not len(train):
+            raise ValueError(
+                "early_stopping=True keeps the last item of each sequence out, which "
+                "leaves none to train on: no sequence has 3 items. Give longer ones or "
+                "early_stopping=False."
+            )
+        return tuple((part, np.ones(len(part))) for part in (train, held_out))
+
+    def _new_network(self, found: Mapping[str, Any], dropout: float) -> Any:
+        from skhyper._nn._translator import CodeTranslator
+
+        sizes = found["codebook_sizes_"].tolist()
+        return CodeTranslator(
+            sizes,
+            None,
+            found["_max_history"] * len(sizes),
+            **found["_shape"],
+            dropout=dropout,
+            padded=True,
+        )
+
+
+def _read_index(index: Any) -> dict[str, Any]:
+    """Return what an index says as fitted attributes, or raise an error."""
+    if not hasattr(index, "lookup"):
+        raise ValueError(
+            f"index is a {type(index).__name__}; it must be a fitted CodeIndex, such "
+            "as CodeIndex(unique='counter').fit(codes, ids)."
+        )
+    if not hasattr(index, "codes_"):
+        raise NotFittedError(
+            f"index={index!r} is not fitted. Call its fit(codes, ids) before."
+        )
+    codes = index.codes_
+    order = np.lexsort(codes.T[::-1])
+    equal = np.flatnonzero((codes[order][1:] == codes[order][:-1]).all(axis=1))
+    if equal.size:
+        pair = index.ids_[order[equal[0] : equal[0] + 2]].tolist()
+        raise ValueError(
+            f"index has items that share codes: {pair[0]!r} and {pair[1]!r} have "
+            f"{codes[order[equal[0]]].tolist()}. Settle collisions first: "
+            "CodeIndex(unique='counter')."
+        )
+    return {
+        "items_": index.ids_,
+        "codes_": codes,
+        "codebook_sizes_": index.codebook_sizes_,
+    }
