@@ -38,6 +38,7 @@ bench: $(VENV)/.bench  ## speed and error beside the peers, and the evidence for
 	$(PY) benchmarks/regularizers.py
 	$(PY) benchmarks/pictures.py
 	$(PY) benchmarks/wordnet.py
+	$(PY) benchmarks/recommendation.py --parts trie ids decoding
 
 $(VENV)/.docs: $(VENV)/.ready
 	$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[docs]"

@@ -1,8 +1,9 @@
 """Data that several benchmarks share.
 
 Beauty is read from the folder that the environment variable SKHYPER_DATA names
-(``amazon2014/beauty/``: ``minilm_title_384_f16.npy``, title embeddings of 12,101 items
-of Amazon Beauty 2014, and ``items.jsonl.gz`` with their categories). It may not ship.
+(``amazon2014/beauty/``: ``minilm_title_384_f16.npy`` and ``minilm_384_f16.npy``,
+embeddings of 12,101 items of Amazon Beauty 2014, ``items.jsonl.gz`` with their
+categories, and ``sequences.txt.gz``, what users took). It may not ship.
 """
 
 from __future__ import annotations
@@ -33,6 +34,26 @@ def load_beauty() -> tuple[np.ndarray, np.ndarray] | None:
     with gzip.open(folder / "items.jsonl.gz", "rt") as lines:
         paths = [json.loads(line)["categories"][0] for line in lines]
     return X, np.array([path[1] if len(path) > 1 else "" for path in paths])
+
+
+def load_beauty_embeddings() -> np.ndarray | None:
+    """Return embeddings of title, brand and categories, 12,101 x 384, float32.
+
+    Rows are items 1, 2, ... of `load_beauty_sequences`.
+    """
+    folder = beauty_folder()
+    if folder is None:
+        return None
+    return np.load(folder / "minilm_384_f16.npy").astype(np.float32)
+
+
+def load_beauty_sequences() -> list[np.ndarray] | None:
+    """Return the items of each user, from 1 on, in the order of time."""
+    folder = beauty_folder()
+    if folder is None:
+        return None
+    with gzip.open(folder / "sequences.txt.gz", "rt") as lines:
+        return [np.array(line.split()[1:], dtype=np.int64) for line in lines]
 
 
 def load_mnist() -> tuple[np.ndarray, np.ndarray] | None:

@@ -14,6 +14,7 @@ import skhyper
 from skhyper._utils._grid import N_STRIDES, grid_shape
 from skhyper._utils._params import check_params
 from skhyper.base import BaseCoder
+from skhyper.generative._baselines import CountingRecommender
 from skhyper.generative._estimator import CodeEstimator
 from skhyper.hierarchy._base import NodeEstimator
 
@@ -25,7 +26,7 @@ WINDOW = 4
 
 # what output is computed from
 NUMBERS = ["cluster_centers_", "codebooks_", "coef_", "gains_", "intercept_"]
-NUMBERS += ["embedding_", "offset_", "scale_", "weights_"]
+NUMBERS += ["embedding_", "offset_", "scale_", "similarities_", "weights_"]
 
 Shapes = Iterator[tuple[str, Any, tuple[int, ...]]]
 
@@ -74,8 +75,12 @@ def _shapes(estimator: Any) -> Shapes:
     if isinstance(estimator, skhyper.CodeIndex):
         shape = len(estimator.ids_), len(estimator.codebook_sizes_)
         yield "codes_", estimator.codes_, shape
-    if isinstance(estimator, CodeEstimator):
+    if isinstance(estimator, skhyper.SASRecRecommender):
+        yield from _attention_shapes(estimator)
+    elif isinstance(estimator, CodeEstimator):
         yield from _transformer_shapes(estimator)
+    if isinstance(estimator, CountingRecommender):
+        yield from _counted_shapes(estimator)
 
 
 def _coder_shapes(estimator: Any) -> Shapes:
@@ -148,6 +153,25 @@ def _transformer_shapes(estimator: Any) -> Shapes:
     for level, size in enumerate(sizes):
         name = f"outputs.{level}.weight"
         yield name, weights[name], (int(size), wide)
+
+
+def _attention_shapes(estimator: Any) -> Shapes:
+    weights, shape = estimator.weights_, estimator._shape
+    n_items, wide = len(estimator.items_), shape["width"]
+    yield "tokens.weight", weights["tokens.weight"], (n_items, wide)
+    yield "columns", weights["columns"], (shape["max_history"] + 1, wide)
+
+
+def _counted_shapes(estimator: Any) -> Shapes:
+    n_items = len(estimator.items_)
+    if hasattr(estimator, "counts_"):
+        yield "counts_", estimator.counts_, (n_items,)
+    if hasattr(estimator, "transitions_"):
+        rows = estimator.transitions_
+        yield "transitions_", rows, (len(rows), 3)
+    if hasattr(estimator, "neighbors_"):
+        yield "neighbors_", estimator.neighbors_, (n_items, 0)
+        yield "similarities_", estimator.similarities_, estimator.neighbors_.shape
 
 
 def _layer_shapes(

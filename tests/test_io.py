@@ -42,6 +42,10 @@ OTHERWISE_COVERED = {
     skhyper.CodeIndex,
     skhyper.GenerativeRecommender,
     skhyper.GenerativeRetriever,
+    skhyper.ItemKNNRecommender,
+    skhyper.MarkovRecommender,
+    skhyper.PopularityRecommender,
+    skhyper.SASRecRecommender,
     skhyper.PoincareEmbedding,
     skhyper.HierarchyTokenizer,
 }

@@ -21,6 +21,7 @@ from skhyper.generative import (
     CodeIndex,
     GenerativeRecommender,
     GenerativeRetriever,
+    SASRecRecommender,
     TokenPrior,
 )
 from skhyper.hierarchy import HierarchyTokenizer, PoincareEmbedding
@@ -76,6 +77,7 @@ CASES = [
     (TokenPrior(**NETWORK), (CODES,), of_prior),
     (GenerativeRetriever(**NETWORK), (CODES, CODES[::-1]), of_retriever),
     (GenerativeRecommender(INDEX, **NETWORK), (SEQUENCES,), of_recommender),
+    (SASRecRecommender(**NETWORK), (SEQUENCES,), of_recommender),
 ]
 every_case = pytest.mark.parametrize(
     ("estimator", "given", "said"),

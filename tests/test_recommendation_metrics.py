@@ -228,3 +228,12 @@ GOOD = [0.0, 1.0, 1.0]
 def test_bad_figures_are_named(a, b, parameters, message):
     with pytest.raises(ValueError, match=message):
         paired_bootstrap(a, b, **parameters)
+
+
+@pytest.mark.parametrize("dtype", [str, object])
+def test_names_count_as_their_numbers_do(dtype):
+    rng = np.random.default_rng(0)
+    target, ranked = rng.integers(0, 9, 50), rng.integers(0, 9, (50, 6))
+    names = np.array([f"item {i}" for i in range(9)], dtype=dtype)
+    for metric in (ndcg_at_k, recall_at_k):
+        assert metric(names[target], names[ranked], 4) == metric(target, ranked, 4)

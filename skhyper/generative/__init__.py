@@ -1,5 +1,10 @@
 """Codes as the tokens of a generative model, and as the names of items."""
 
+from skhyper.generative._baselines import (
+    ItemKNNRecommender,
+    MarkovRecommender,
+    PopularityRecommender,
+)
 from skhyper.generative._counter import add_counter
 from skhyper.generative._exchange import (
     added_tokens,
@@ -15,11 +20,16 @@ from skhyper.generative._packing import pack_codes, unpack_codes
 from skhyper.generative._prior import TokenPrior
 from skhyper.generative._recommender import GenerativeRecommender
 from skhyper.generative._retriever import GenerativeRetriever
+from skhyper.generative._sasrec import SASRecRecommender
 
 __all__ = [
     "CodeIndex",
     "GenerativeRecommender",
     "GenerativeRetriever",
+    "ItemKNNRecommender",
+    "MarkovRecommender",
+    "PopularityRecommender",
+    "SASRecRecommender",
     "TokenPrior",
     "add_counter",
     "added_tokens",

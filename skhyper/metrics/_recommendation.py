@@ -46,10 +46,11 @@ def ndcg_at_k(
 
     Parameters
     ----------
-    y_true : array-like of shape (n_samples,) or (n_samples, n_levels), int
-        The target of each row: an id >= 0, or the tokens >= 0 of one.
+    y_true : array-like of shape (n_samples,) or (n_samples, n_levels), int or str
+        The target of each row: an id >= 0, or the tokens >= 0 of one. Ids may be
+        strings.
     y_ranked : array-like of shape (n_samples, n_ranked) or \
-(n_samples, n_ranked, n_levels), int
+(n_samples, n_ranked, n_levels), of the same type
         What was found for each row, the best first. An id of -1, or tokens that are
         all -1, are padding, and count for nothing.
     k : int, default=10
@@ -66,8 +67,8 @@ def ndcg_at_k(
     Raises
     ------
     ValueError
-        If the shapes do not fit, a value is not an integer, a target is negative, or
-        `k` is not an integer of at least 1.
+        If the shapes do not fit, values are neither integers nor strings, a target is
+        negative, or `k` is not an integer of at least 1.
 
     See Also
     --------

@@ -36,10 +36,11 @@ def recall_at_k(
 
     Parameters
     ----------
-    y_true : array-like of shape (n_samples,) or (n_samples, n_levels), int
-        The target of each row: an id >= 0, or the tokens >= 0 of one.
+    y_true : array-like of shape (n_samples,) or (n_samples, n_levels), int or str
+        The target of each row: an id >= 0, or the tokens >= 0 of one. Ids may be
+        strings.
     y_ranked : array-like of shape (n_samples, n_ranked) or \
-(n_samples, n_ranked, n_levels), int
+(n_samples, n_ranked, n_levels), of the same type
         What was found for each row, the best first. An id of -1, or tokens that are
         all -1, are padding, and count for nothing.
     k : int, default=10
@@ -56,7 +57,7 @@ def recall_at_k(
     Raises
     ------
     ValueError
-        If the shapes do not fit, a value is not an integer, a target is negative, or
+        If the shapes do not fit, a value is neither an integer nor a string, a target is negative, or
         `k` is not an integer of at least 1.
 
     See Also
@@ -77,6 +78,8 @@ def recall_at_k(
     >>> from skhyper.metrics import recall_at_k
     >>> recall_at_k([3, 5, 7], [[3, 4], [4, 5], [9, -1]], k=2)
     0.6666666666666666
+    >>> recall_at_k(["cup", "pen"], [["pen", "cup"], ["ink", "bag"]], k=2)
+    0.5
     >>> recall_at_k([[0, 1]], [[[0, 0], [0, 0], [0, 1]]], k=2)
     1.0
     """
@@ -87,13 +90,31 @@ def recall_at_k(
 
 def target_ranks(y_true: ArrayLike, y_ranked: ArrayLike) -> NDArray[np.float64]:
     """Return the rank of each target from 1 on, infinite where it was not found."""
-    target, ranked = np.asarray(y_true), np.asarray(y_ranked)
+    target, ranked = _numbered(np.asarray(y_true), np.asarray(y_ranked))
     _check_ranked(target, ranked)
     if target.ndim == 1:
         target, ranked = target[:, None], ranked[..., None]
     found = (ranked == target[:, None]).all(axis=2)
     position = np.cumsum(_first_seen(ranked), axis=1)
     return np.where(found, position, np.inf).min(axis=1)
+
+
+def _numbered(
+    target: NDArray[Any], ranked: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return numbers where both hold names, and else what was given."""
+    parts = [target.ravel(), ranked.ravel()]
+    named = all(
+        part.dtype.kind == "U"
+        or (part.dtype.kind == "O" and all(isinstance(name, str) for name in part))
+        for part in parts
+    )
+    if not named or not target.size:
+        return target, ranked
+    both = np.concatenate([part.astype(str) for part in parts])
+    numbers = np.unique(both, return_inverse=True)[1]
+    first, second = np.split(numbers, [target.size])
+    return first.reshape(target.shape), second.reshape(ranked.shape)
 
 
 def _check_ranked(target: NDArray[Any], ranked: NDArray[Any]) -> None:
