@@ -57,8 +57,8 @@ def recall_at_k(
     Raises
     ------
     ValueError
-        If the shapes do not fit, a value is neither an integer nor a string, a target is negative, or
-        `k` is not an integer of at least 1.
+        If the shapes do not fit, values are neither integers nor strings, a target is
+        negative, or `k` is not an integer of at least 1.
 
     See Also
     --------
