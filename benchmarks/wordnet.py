@@ -77,7 +77,7 @@ CHOSEN: dict[str, dict[int, float]] = {
 RETRIEVER = {"d_model": 128, "n_layers": 2, "dim_feedforward": 256, "max_iter": 14}
 EMBEDDING = {
     "mammals": {"max_iter": 200},
-    "nouns": {"max_iter": 100},
+    "nouns": {"max_iter": 200, "max_radius": None},
 }
 
 

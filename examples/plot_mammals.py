@@ -90,8 +90,8 @@ for m, depth in enumerate(coherence.ancestor_depth):
 
 # %%
 # The tree of codes, here with 16 of them a level, is what the ball makes of the
-# taxonomy: first tokens lie near the middle, and what they share with others spreads
-# out behind them. In flat space, learned in the same way, branches run through one
+# taxonomy: first tokens lie near the middle, and what begins with them spreads out
+# behind them. In flat space, learned in the same way, branches run through one
 # another. A color stands for a first token.
 _, axes = plt.subplots(1, 2, figsize=(11, 5.6))
 for ax, geometry in zip(axes, ("hyperbolic", "euclidean"), strict=True):
