@@ -110,7 +110,8 @@ class CodeEstimator(CallbackSupportMixin, BaseEstimator, ABC):
             lambda history: {**_learnt(model, history), **found},
             **data,
         )
-        history = self._train(model, training, held_out, seed, reports)
+        trainer = self._trainer(model, training, seed, reports, held_out)
+        history = trainer.run(self.max_iter)
         self.__dict__.update({**_learnt(model, history), **found})
         _networks[self] = model
         reports.close(history)
@@ -143,10 +144,11 @@ class CodeEstimator(CallbackSupportMixin, BaseEstimator, ABC):
             model = self._new_network(found, dropout)
         return model.to(device)
 
-    def _train(
-        self, model: Any, training: Any, held_out: Any, seed: int, reports: EpochReports
-    ) -> Any:
-        from skhyper._nn._sequence import SequenceTrainer
+    def _trainer(self, model: Any, training: Any, seed: int, *observed: Any) -> Any:
+        """Return the loop of a network's training.
+
+        `observed` are who is told of every epoch, and the rows that decide, if any.
+        """
         from skhyper._nn._train import Settings
 
         settings = Settings(
@@ -156,8 +158,12 @@ class CodeEstimator(CallbackSupportMixin, BaseEstimator, ABC):
             tol=self.tol,
             seed=seed,
         )
-        trainer = SequenceTrainer(model, training, settings, reports, held_out)
-        return trainer.run(self.max_iter)
+        return self._trainer_class()(model, training, settings, *observed)
+
+    def _trainer_class(self) -> Any:
+        from skhyper._nn._sequence import SequenceTrainer
+
+        return SequenceTrainer
 
     def _network(self) -> Any:
         """Return the fitted network, rebuilt where a pickle or a file holds none."""

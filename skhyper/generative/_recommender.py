@@ -316,19 +316,6 @@ class GenerativeRecommender(NextItemRecommender, CodeEstimator):
             "state": {} if diverged else trainer.state(),
         }
 
-    def _trainer(self, model: Any, training: Any, seed: int) -> Any:
-        from skhyper._nn._sequence import SequenceTrainer
-        from skhyper._nn._train import Settings
-
-        settings = Settings(
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            n_iter_no_change=self.n_iter_no_change,
-            tol=self.tol,
-            seed=seed,
-        )
-        return SequenceTrainer(model, training, settings)
-
     def _forget(self) -> None:
         """Drop what belongs to the fit before."""
         self.__dict__.pop("_online", None)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skhyper._utils._callbacks import EpochReports, with_callbacks
+from skhyper._utils._callbacks import with_callbacks
 from skhyper.generative._estimator import COUNT, CodeEstimator
 from skhyper.generative._recommender_base import FloatArray, Histories, IntArray
 from skhyper.generative._scoring import ScoringRecommender, read_sequences
@@ -221,21 +221,10 @@ class SASRecRecommender(ScoringRecommender, CodeEstimator):
 
         return ItemTransformer(len(found["items_"]), **found["_shape"], dropout=dropout)
 
-    def _train(
-        self, model: Any, training: Any, held_out: Any, seed: int, reports: EpochReports
-    ) -> Any:
+    def _trainer_class(self) -> Any:
         from skhyper._nn._sasrec import NextItemTrainer
-        from skhyper._nn._train import Settings
 
-        settings = Settings(
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            n_iter_no_change=self.n_iter_no_change,
-            tol=self.tol,
-            seed=seed,
-        )
-        trainer = NextItemTrainer(model, training, settings, reports, held_out)
-        return trainer.run(self.max_iter)
+        return NextItemTrainer
 
     def _scores(self, histories: Histories) -> NDArray[Any]:
         rows = _last_items(histories, self._shape["max_history"])
