@@ -13,7 +13,7 @@ paper's notebook trains on 60,000.
 `SoftVQTokenizer` (flat, with both of its posteriors, and in the ball), `VQVAETokenizer`
 and `HyperVQTokenizer` meet a plain autoencoder, a VAE and information dropout, which
 are small loops of torch below. All have the paper's network, batches and learning rate,
-and 64 epochs, a ninth of its steps. The weight and the size of each are the best of
+and 64 epochs, a quarter of its steps. The weight and the size of each are the best of
 seed 100 (``--tune``) from a grid of the same length, after 12 epochs of a smaller
 network; the seeds of the table are others.
 

@@ -32,7 +32,7 @@ from skhyper.metrics import code_report, paired_bootstrap, recall_at_k
 
 store = make_store(n_users=1000, random_state=0)
 split = leave_one_out(store.sequences)
-train = [history[:-1] for history in store.sequences]
+train = split.test_histories
 print(f"{len(train)} users, {sum(map(len, train))} events, {len(store.item_ids)} items")
 
 # %%
@@ -84,7 +84,7 @@ recommenders = {
 }
 hits = {}
 for name, recommender in recommenders.items():
-    ranked = recommender.fit(train).recommend(split.test_histories, k=10)
+    ranked = recommender.fit(train).recommend(train, k=10)
     hits[name] = recall_at_k(split.test_targets, ranked, k=10, average=False)
     print(f"{name:14} Recall@10 {hits[name].mean():.3f}")
 

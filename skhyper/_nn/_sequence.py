@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from skhyper._nn._codebooks import adamw
+from skhyper._nn._optimizers import load_optimizer_arrays, optimizer_arrays
 from skhyper._nn._runtime import INFERENCE_ROWS, apply_in_blocks, seeded, to_tensor
 from skhyper._nn._train import History, Observer, Settings, _NoObserver
 from skhyper._nn._transformer import CodeModel, Past
@@ -189,20 +190,11 @@ class SequenceTrainer:
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return what the optimizer knows as arrays, from which to go on exactly."""
-        return {
-            f"{number}.{name}": torch.as_tensor(value).cpu().numpy().copy()
-            for number, moments in self._optimizer.state_dict()["state"].items()
-            for name, value in moments.items()
-        }
+        return optimizer_arrays(self._optimizer)
 
     def load_state(self, arrays: dict[str, NDArray[Any]]) -> None:
         """Go on from what `state` gave."""
-        state: dict[int, dict[str, torch.Tensor]] = {}
-        for key, array in arrays.items():
-            number, _, name = key.partition(".")
-            state.setdefault(int(number), {})[name] = torch.from_numpy(np.array(array))
-        groups = self._optimizer.state_dict()["param_groups"]
-        self._optimizer.load_state_dict({"state": state, "param_groups": groups})
+        load_optimizer_arrays(self._optimizer, arrays)
 
     def _weighed(
         self, codes: NDArray[Any] | Rows, weight: NDArray[Any]

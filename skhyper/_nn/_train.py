@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from skhyper._nn._bottleneck import Passed
 from skhyper._nn._codebooks import adamw
 from skhyper._nn._model import Autoencoder, Losses
+from skhyper._nn._optimizers import load_optimizer_arrays, optimizer_arrays
 from skhyper._nn._runtime import seeded
 from skhyper._utils._warn import warn_user
 
@@ -198,28 +199,20 @@ class Trainer:
             if name.startswith("codebooks")
         }
         for i, optimizer in enumerate(self._optimizers):
-            for j, moments in optimizer.state_dict()["state"].items():
-                for name, value in moments.items():
-                    array = torch.as_tensor(value).cpu().numpy().copy()
-                    arrays[f"optimizers.{i}.{j}.{name}"] = array
+            arrays |= optimizer_arrays(optimizer, f"optimizers.{i}.")
         return arrays
 
     def load_state(self, arrays: dict[str, NDArray[Any]]) -> None:
         """Go on from what `state` gave; the model's codebooks have been started."""
-        tensors = {name: torch.from_numpy(np.array(a)) for name, a in arrays.items()}
-        books = {k: v for k, v in tensors.items() if k.startswith("codebooks")}
+        books = {
+            name: torch.from_numpy(np.array(array))
+            for name, array in arrays.items()
+            if name.startswith("codebooks")
+        }
         self.model.load_state_dict(books, strict=False)
         self.start()
         for i, optimizer in enumerate(self._optimizers):
-            state: dict[int, dict[str, Any]] = {}
-            for key, value in tensors.items():
-                if key.startswith(f"optimizers.{i}."):
-                    _, _, j, name = key.split(".")
-                    # geoopt counts its steps by an int, torch by a float tensor
-                    number = not value.is_floating_point()
-                    state.setdefault(int(j), {})[name] = int(value) if number else value
-            groups = optimizer.state_dict()["param_groups"]
-            optimizer.load_state_dict({"state": state, "param_groups": groups})
+            load_optimizer_arrays(optimizer, arrays, f"optimizers.{i}.")
 
     def _is_finite(self, measure: float, epoch: int, kept: int) -> bool:
         """Whether the loss and every weight are finite; if not, say so and stop."""

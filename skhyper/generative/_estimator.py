@@ -20,6 +20,7 @@ IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
 COUNT = Interval(Integral, 1, None, closed="left")
+SHARE = Interval(Real, 0, 1, closed="neither")
 
 # Networks of fitted estimators, outside their __dict__: pickles and copies hold NumPy
 # arrays only, and build the network again when they first need it.
@@ -42,7 +43,6 @@ class CodeEstimator(CallbackSupportMixin, BaseEstimator, ABC):
         "batch_size": [COUNT],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [COUNT],
         "tol": [Interval(Real, 0, None, closed="left")],
         "random_state": ["random_state"],

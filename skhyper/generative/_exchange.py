@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from skhyper.generative._ids import as_ids, check_no_repeats
+from skhyper.generative._ids import as_ids, check_no_repeats, check_one_each
 from skhyper.generative._items import check_has_codebooks, last_step
 from skhyper.generative._packing import level_sizes
 from skhyper.metrics._codes import check_codes
@@ -223,10 +223,7 @@ def write_index_json(
     read_index_json : The way back.
     """
     codes, ids = check_codes(codes), as_ids(ids)
-    if len(codes) != len(ids):
-        raise ValueError(
-            f"codes has {len(codes)} rows and ids has {len(ids)}. Give one id a row."
-        )
+    check_one_each(codes, ids)
     check_no_repeats(np.sort(ids))
     content = dict(zip(map(str, ids.tolist()), _words(codes), strict=True))
     text = json.dumps(content, ensure_ascii=False)

@@ -47,6 +47,14 @@ def as_ids(ids: ArrayLike) -> NDArray[Any]:
     return array.astype(np.int64, copy=False)
 
 
+def check_one_each(codes: IntArray, ids: NDArray[Any]) -> None:
+    """Raise a ValueError unless there are as many ids as codes."""
+    if len(codes) != len(ids):
+        raise ValueError(
+            f"codes has {len(codes)} rows and ids has {len(ids)}. Give one id a row."
+        )
+
+
 def check_no_repeats(ids: NDArray[Any]) -> None:
     """Raise a ValueError if two of the ids, in rising order, are equal."""
     repeats = np.unique(ids[1:][ids[1:] == ids[:-1]]).tolist()

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skhyper._utils._codes import unfold_codes
-from skhyper.generative._ids import as_ids, check_no_repeats
+from skhyper.generative._ids import as_ids, check_no_repeats, check_one_each
 from skhyper.metrics._codes import check_codes
 
 FloatArray = NDArray[np.float64]
@@ -134,10 +134,7 @@ def read_items(
 ) -> tuple[IntArray, NDArray[Any], ItemPoints | None, IntArray]:
     """Return codes, ids and points of items, checked, by rising id, and that order."""
     codes, ids = check_codes(codes), as_ids(ids)
-    if len(codes) != len(ids):
-        raise ValueError(
-            f"codes has {len(codes)} rows and ids has {len(ids)}. Give one id a row."
-        )
+    check_one_each(codes, ids)
     order = np.argsort(ids, kind="stable")
     codes, ids = codes[order], ids[order]
     check_no_repeats(ids)

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skhyper._utils._callbacks import with_callbacks
 from skhyper._utils._weights import check_sample_weight
-from skhyper.generative._estimator import COUNT, CodeEstimator
+from skhyper.generative._estimator import COUNT, SHARE, CodeEstimator
 from skhyper.generative._likelihood import (
     best_scale,
     check_bins,
@@ -135,6 +135,7 @@ class TokenPrior(DensityMixin, CodeEstimator):
         "n_levels": [COUNT, None],
         "codebook_size": [COUNT, "array-like", None],
         **CodeEstimator._parameter_constraints,
+        "validation_fraction": [SHARE],
     }
 
     codebook_sizes_: IntArray

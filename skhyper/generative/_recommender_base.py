@@ -85,7 +85,7 @@ def check_sequences(
         If there is no sequence, one is shorter than `min_length`, or one has something
         else than ids of known items.
     """
-    arrays = [_check_items(items, at) for at, items in enumerate(sequences)]
+    arrays = [check_items(items, at) for at, items in enumerate(sequences)]
     if not arrays:
         raise ValueError("sequences is empty; give at least one.")
     lengths = np.array([len(array) for array in arrays])
@@ -115,7 +115,8 @@ def check_sequences(
     return histories._replace(rows=rows)
 
 
-def _check_items(items: Any, at: int) -> NDArray[Any]:
+def check_items(items: Any, at: int) -> NDArray[Any]:
+    """Return the ids of one sequence, or raise a ValueError that names it."""
     try:
         return as_ids(items)
     except ValueError as error:

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from skhyper._utils._callbacks import with_callbacks
 from skhyper._utils._trie import CodeTrie
 from skhyper._utils._weights import check_sample_weight
-from skhyper.generative._estimator import COUNT, CodeEstimator
+from skhyper.generative._estimator import COUNT, SHARE, CodeEstimator
 from skhyper.generative._tokens import check_named
 
 IntArray = NDArray[np.int64]
@@ -137,6 +137,7 @@ class GenerativeRetriever(CodeEstimator):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **CodeEstimator._parameter_constraints,
+        "validation_fraction": [SHARE],
         "dim_feedforward": [COUNT, None],
         "beam_size": [COUNT],
     }

@@ -119,7 +119,6 @@ class SASRecRecommender(ScoringRecommender, CodeEstimator):
         **CodeEstimator._parameter_constraints,
         "max_history": [COUNT],
     }
-    del _parameter_constraints["validation_fraction"]
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ from skhyper.generative._recommender_base import (
     Histories,
     IntArray,
     NextItemRecommender,
-    _check_items,
+    check_items,
     check_sequences,
 )
 
@@ -44,7 +44,7 @@ def read_sequences(
     ValueError
         If `sequences` or `items` cannot be used.
     """
-    arrays = [_check_items(sequence, at) for at, sequence in enumerate(sequences)]
+    arrays = [check_items(sequence, at) for at, sequence in enumerate(sequences)]
     if items is None:
         filled = [array for array in arrays if len(array)]
         kinds = {array.dtype.kind for array in filled}

@@ -62,7 +62,7 @@ class BaseTokenizer(UnsupervisedCoder, TrainedCoder):
         """Train for one pass over a chunk of rows.
 
         The first chunk settles the scale of the data, trains the bare autoencoder for
-        a pass and starts the codebooks. While there are fewer distinct rows than the
+        a pass, except in `SoftVQTokenizer`, and starts the codebooks. While there are fewer distinct rows than the
         largest codebook has codes, chunks are only gathered, and the estimator counts
         as not fitted. After `fit`, it goes on from the fitted weights. Codes that a
         chunk does not use start again from a residual, so a chunk should hold several
@@ -127,7 +127,10 @@ class BaseTokenizer(UnsupervisedCoder, TrainedCoder):
         if known:
             self._restore(model, sizes)
         else:
-            trainer.pretrain_once() if self._pretraining else trainer.pretrain(0)
+            if self._pretraining:
+                trainer.pretrain_once()
+            else:
+                trainer.pretrain(0)
             codes = self._first_codes(model, scale, rows, sizes, seed)
             model.set_codebooks([pad_codes(*p) for p in zip(codes, sizes, strict=True)])
         # codes of another kind are stored in other coordinates
