@@ -62,11 +62,12 @@ class BaseTokenizer(UnsupervisedCoder, TrainedCoder):
         """Train for one pass over a chunk of rows.
 
         The first chunk settles the scale of the data, trains the bare autoencoder for
-        a pass, except in `SoftVQTokenizer`, and starts the codebooks. While there are fewer distinct rows than the
-        largest codebook has codes, chunks are only gathered, and the estimator counts
-        as not fitted. After `fit`, it goes on from the fitted weights. Codes that a
-        chunk does not use start again from a residual, so a chunk should hold several
-        rows a code. No callback is called.
+        a pass, except in `SoftVQTokenizer`, and starts the codebooks. While there are
+        fewer distinct rows than the largest codebook has codes, chunks are only
+        gathered, and the estimator counts as not fitted. After `fit`, it goes on from
+        the fitted weights. Codes that a chunk does not use start again from a residual,
+        but for soft ones, so a chunk should hold several rows a code. No callback is
+        called.
 
         Parameters
         ----------
