@@ -68,7 +68,7 @@ def slow_ranking(D, edges):
 
 
 @pytest.mark.parametrize("manifold", [None, Euclidean(), PoincareBall(0.7)])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(edges=relations, seed=SEEDS)
 def test_ranking_equals_its_slow_twin_and_scikit_learn(manifold, edges, seed):
     X = points(seed)
@@ -343,7 +343,7 @@ codes_arrays = arrays(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(hierarchies, codes_arrays)
 def test_coherence_equals_queues_over_all_pairs(edges, codes):
     result = prefix_coherence(codes, edges)
@@ -400,7 +400,7 @@ def test_drawn_pairs_stand_for_all():
     assert other.path_similarity[0] != drawn.path_similarity[0]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(hierarchies, SEEDS)
 def test_tree_distortion_equals_all_pairs(edges, seed):
     X, ball = points(seed), PoincareBall(1.0)

@@ -77,7 +77,7 @@ def test_equals_brute_force_over_all_fours(seed, n_points, make):
     assert_allclose(delta(D), expected, atol=1e-12)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(SEEDS, st.integers(5, 9), st.integers(1, 4))
 def test_base_points_look_at_the_fours_that_hold_them(seed, n_points, n_base_points):
     D = random_metric(seed, n_points)
@@ -153,7 +153,7 @@ def test_four_points_at_right_angles_bring_the_plane_to_log_2():
         assert_allclose(value, np.log(2) / c**0.5, rtol=1e-6)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(SEEDS, st.integers(2, 4), st.floats(0.1, 5.0))
 def test_hyperbolic_space_stays_below_log_2(seed, n_features, spread):
     rng = np.random.default_rng(seed)

@@ -173,7 +173,7 @@ def test_codes_and_labels_may_be_frames(frame):
 
 
 @pytest.mark.parametrize("score", SCORES)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(codes=codes_arrays, seed=SEEDS)
 def test_prefix_agreement_equals_scikit_learn_on_tuples(score, codes, seed):
     n_samples, n_levels = codes.shape

@@ -78,7 +78,7 @@ def hyperbolic_points(n, n_features, c, seed=0):
 
 
 @given(disk_points, disk_points)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_geodesic_is_the_shortest_way_at_an_even_pace(x, y):
     arc = geodesic(x, y, 9)
     assert_array_equal(arc[[0, -1]], [x, y])
@@ -88,7 +88,7 @@ def test_geodesic_is_the_shortest_way_at_an_even_pace(x, y):
 
 
 @given(disk_points, disk_points)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_geodesic_meets_the_rim_at_right_angles(x, y):
     # The circle a . z = (1 + |z|^2) / 2 has centre a and radius sqrt(|a|^2 - 1), so
     # that its radii at the rim are tangents of the rim. Straight lines have no a.

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
@@ -21,14 +21,12 @@ def arrays_of_codes(n_samples, n_positions, n_levels):
 shapes = st.tuples(st.integers(1, 6), st.integers(1, 7), st.integers(1, 4))
 
 
-@settings(deadline=None)
 @given(channels=st.integers(1, 4), height=sides, width=sides)
 def test_a_position_stands_for_four_by_four_pixels(channels, height, width):
     expected = tuple(len({i // 4 for i in range(side)}) for side in (height, width))
     assert grid_shape((channels, height, width)) == expected
 
 
-@settings(deadline=None)
 @given(channels=st.integers(1, 4), length=st.integers(1, 5000))
 def test_a_position_stands_for_64_samples_of_sound(channels, length):
     assert grid_shape((channels, length)) == (len({i // 64 for i in range(length)}),)
@@ -39,7 +37,6 @@ def test_a_row_that_is_no_picture_has_no_grid():
     assert grid_shape([3, 8, 9]) == (2, 3)
 
 
-@settings(deadline=None)
 @given(shape=shapes)
 def test_columns_are_level_major(shape):
     n_samples, n_positions, n_levels = shape
@@ -53,7 +50,6 @@ def test_columns_are_level_major(shape):
                 assert token == codes[sample * n_positions + position, level]
 
 
-@settings(deadline=None)
 @given(shape=shapes)
 def test_unfolding_is_the_way_back_from_every_prefix(shape):
     _, n_positions, n_levels = shape
@@ -64,7 +60,6 @@ def test_unfolding_is_the_way_back_from_every_prefix(shape):
         assert_array_equal(unfold_codes(prefix, n_positions), codes[:, :m])
 
 
-@settings(deadline=None)
 @given(shape=shapes)
 def test_folding_is_the_way_back_from_unfolding(shape):
     n_samples, n_positions, n_levels = shape

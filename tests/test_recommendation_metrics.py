@@ -157,7 +157,7 @@ def test_runs_are_averaged_and_users_stay_together():
     assert_allclose(many, one, rtol=1e-12)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(arrays(np.float64, (2, 12), elements=st.floats(-5, 5)), SEEDS)
 def test_bootstrap_laws(figures, seed):
     a, b = figures

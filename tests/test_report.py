@@ -105,7 +105,7 @@ def slow_recall(codes, X, query, n_neighbors, depth):
     return float(expected / len(near))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(coded_rows())
 def test_neighbor_recall_equals_counting(drawn):
     codes, X, k = drawn
@@ -117,7 +117,7 @@ def test_neighbor_recall_equals_counting(drawn):
     assert_allclose(report.neighbor_recall, expected, rtol=1e-12)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(coded_rows(), SEEDS)
 def test_the_order_of_rows_and_the_names_of_tokens_do_not_count(drawn, seed):
     codes, X, k = drawn
@@ -178,7 +178,7 @@ def test_equal_rows_are_neighbours_far_from_the_origin():
     assert_allclose(bare(codes, X=X, n_neighbors=2).neighbor_recall, 1.0)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(coded_rows(), SEEDS)
 def test_the_rest_are_the_metrics(drawn, seed):
     codes, _, _ = drawn

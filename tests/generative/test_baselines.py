@@ -98,13 +98,13 @@ def assert_ranks(model, sequences, histories, score):
 # what they recommend
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(some_sequences)
 def test_popularity_counts(sequences):
     assert_ranks(PopularityRecommender(), sequences, sequences, popularity)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     some_sequences, st.integers(1, 8), st.sampled_from([1.0, 0.5, 0.9]), st.booleans()
 )
@@ -131,7 +131,7 @@ def test_neighbours_equal_a_slow_search(sequences, n_neighbors, decay, in_blocks
         assert (similarities[n:] == 0).all()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(some_sequences, st.sampled_from([1.0, 0.01, 50.0]))
 def test_transitions_equal_a_slow_count(sequences, smoothing):
     assert_ranks(
@@ -187,7 +187,6 @@ def test_no_common_users_means_no_neighbours():
 # ties
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.lists(st.sampled_from([0.0, 0.5, 1.0, -np.inf]), min_size=5, max_size=5),

@@ -121,7 +121,7 @@ NAMES = st.lists(st.text('a\u00e9"\n', max_size=4), min_size=1, max_size=6, uniq
 
 
 @given(NUMBERS | NAMES, st.data())
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_index_json_comes_back(tmp_path_factory, ids, data):
     shape = (len(ids), data.draw(st.integers(1, 4)))
     codes = data.draw(arrays(np.int64, shape, elements=st.integers(0, 300)))

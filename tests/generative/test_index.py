@@ -25,7 +25,7 @@ from skhyper.tokenizers import HRQVAETokenizer, RQVAETokenizer
 
 MODES = ["counter", "reassign", "none"]
 SIZES = [3, 4]
-quick = settings(deadline=None, max_examples=30)
+quick = settings(max_examples=30)
 
 IDS = st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=12, unique=True)
 NAMES = st.lists(st.text("ab\u00e9", max_size=3), min_size=1, max_size=12, unique=True)

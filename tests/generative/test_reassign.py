@@ -118,7 +118,7 @@ KINDS = [ResidualQuantizer, HyperbolicResidualQuantizer]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(n=st.integers(1, 9), seed=st.integers(0, 1000))
 def test_moves_by_distance_cost_what_the_best_choice_does(kind, n, seed):
     quantizer, X, codes = small_space(kind, n, seed)

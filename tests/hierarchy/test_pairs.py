@@ -124,7 +124,7 @@ def test_a_step_of_adam_lowers_the_loss():
     assert losses[-1] < losses[0] - 0.1
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.integers(2, 60),
     st.lists(st.tuples(st.integers(0, 59), st.integers(0, 59)), min_size=1),

@@ -8,7 +8,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import chisquare
@@ -302,7 +302,6 @@ def test_a_code_at_the_origin_has_finite_gradients():
 # the entropy term
 
 
-@settings(deadline=None)
 @given(n_codes=st.integers(2, 50), temperature=st.floats(0.1, 2))
 def test_unevenness_is_zero_for_even_codes_and_one_for_a_single(n_codes, temperature):
     each = torch.eye(n_codes, dtype=torch.float64)
@@ -314,7 +313,6 @@ def test_unevenness_is_zero_for_even_codes_and_one_for_a_single(n_codes, tempera
     assert float(unevenness(single, ones)) == pytest.approx(1)
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_unevenness_is_the_share_of_entropy_that_is_lacking(seed):
     rng = np.random.default_rng(seed)

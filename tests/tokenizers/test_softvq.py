@@ -6,9 +6,10 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import log_softmax
 from scipy.stats import multivariate_normal
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -72,25 +73,26 @@ def softmax(logits):
 # the formula
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), n_dims=st.integers(1, 6))
 def test_gaussian_is_bayes_rule_for_normal_densities(seed, n_dims):
     rng = np.random.default_rng(seed)
     z, codes = rng.normal(size=(4, n_dims)), rng.normal(size=(5, n_dims))
     s = rng.uniform(-1.5, 1.5, size=(4, 5))
     sq_dist = ((z[:, None] - codes) ** 2).sum(-1)
-    found = softmax(posterior_logits(np, "gaussian", sq_dist, s, n_dims))
+    logits = posterior_logits(np, "gaussian", sq_dist, s, n_dims)
     sigma = scales("gaussian", s, n_dims)
-    density = np.array(
+    log_density = np.array(
         [
             [
-                multivariate_normal(q, sigma[i, k] ** 2).pdf(z[i])
+                multivariate_normal(q, sigma[i, k] ** 2).logpdf(z[i])
                 for k, q in enumerate(codes)
             ]
             for i in range(4)
         ]
     )
-    assert_allclose(found, density / density.sum(axis=1, keepdims=True), rtol=1e-9)
+    # in logarithms: a density of 1e-320 has few digits left
+    found, expected = log_softmax(logits, axis=1), log_softmax(log_density, axis=1)
+    assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
 
 
 def test_reference_is_the_formula_of_the_authors():
@@ -151,7 +153,7 @@ def test_the_mean_is_the_manifolds_one_row_at_a_time(manifold):
     found = part.mean(torch.from_numpy(proba), points).detach().numpy()
     codes = points.detach().numpy()
     for row, weight in zip(found, proba, strict=True):
-        assert_allclose(row, manifold.midpoint(codes, weight), rtol=1e-9, atol=1e-12)
+        assert_allclose(row, manifold.midpoint(codes, weight), atol=1e-9)
 
 
 @every_manifold
