@@ -56,6 +56,23 @@ def resolve_dtype(dtype: str, data: np.dtype[Any], device: torch.device) -> torc
     return torch.float64 if dtype == "float64" else torch.float32
 
 
+def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
+    """Return the dtype that a transformer multiplies matrices in while it trains.
+
+    "auto" takes bfloat16 where the processor has instructions for it.
+    """
+    if precision != "auto":
+        return torch.float32 if precision == "float32" else torch.bfloat16
+    if device.type == "cuda":
+        has_it = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        # older versions of torch do not tell
+        can: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+        names = ("avx512_bf16", "amx_bf16", "bf16")
+        has_it = device.type == "cpu" and any(can.get(name) for name in names)
+    return torch.bfloat16 if has_it else torch.float32
+
+
 def point_dtype(device: torch.device, dtype: torch.dtype) -> torch.dtype:
     """Return the dtype of the manifold step: float64 on the CPU, else the network's."""
     return torch.float64 if device.type == "cpu" else dtype

@@ -103,7 +103,7 @@ class ItemTransformer(CodeModel):
         wanted = codes >= 0
         wanted[:, 0] = False  # a cut sequence does not begin there
         logits = self._item_logits(self._states(codes)[wanted])
-        nats = functional.cross_entropy(logits, codes[wanted], reduction="none")
+        nats = functional.cross_entropy(logits.float(), codes[wanted], reduction="none")
         each = torch.zeros_like(codes, dtype=nats.dtype).masked_scatter(wanted, nats)
         return each.sum(dim=1) / wanted.sum(dim=1)
 

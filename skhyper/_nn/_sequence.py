@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, Protocol
 
@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 
 from skhyper._nn._codebooks import adamw
 from skhyper._nn._optimizers import load_optimizer_arrays, optimizer_arrays
-from skhyper._nn._runtime import INFERENCE_ROWS, apply_in_blocks, seeded, to_tensor
+from skhyper._nn._runtime import (
+    INFERENCE_ROWS,
+    apply_in_blocks,
+    resolve_precision,
+    seeded,
+    to_tensor,
+)
 from skhyper._nn._train import History, Observer, Settings, _NoObserver
 from skhyper._nn._transformer import CodeModel, Past
 from skhyper._utils._warn import warn_user
@@ -140,6 +146,7 @@ class SequenceTrainer:
             self._groups = model.groups(to_tensor(codes, torch.int64, model.device))
         else:
             self._lengths = torch.from_numpy(codes.lengths)
+        self._precision = resolve_precision(settings.precision, model.device)
         # on the CPU, so that a seed shuffles the same way on every device
         self._generator = torch.Generator().manual_seed(settings.seed)
         self._optimizer = adamw(
@@ -215,7 +222,8 @@ class SequenceTrainer:
         self.model.train()
         with self._own_generator(number):
             for rows in self._batches():
-                nats = self._nats(codes, rows.numpy())
+                with self._products():
+                    nats = self._nats(codes, rows.numpy())
                 loss = torch.mean(weight[rows.to(weight.device)] * nats)
                 self._optimizer.zero_grad(set_to_none=True)
                 loss.backward()
@@ -252,10 +260,16 @@ class SequenceTrainer:
                 self.model.parameters(), self.model.max_gradient
             )
 
+    def _products(self) -> Any:
+        """Return a context in which matrices are multiplied as the settings ask."""
+        lower = self._precision != torch.float32
+        device = self.model.device.type
+        return torch.autocast(device, self._precision) if lower else nullcontext()
+
     def _own_generator(self, number: int) -> Any:
         """Return a context for an epoch: dropout draws from torch's own generator."""
         if not self.model.draws:
-            return contextlib.nullcontext()
+            return nullcontext()
         return seeded((self.settings.seed + number) % 2**31, self.model.device)
 
     @torch.no_grad()

@@ -52,6 +52,7 @@ class Settings:
     n_iter_no_change: int
     tol: float
     seed: int
+    precision: str = "float32"  # of products, see `resolve_precision`
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -19,6 +20,27 @@ EMBEDDING_SCALE = 0.02
 
 # keys and values of what is attended to, (n, n_heads, n_columns, width of a head)
 KeysValues = tuple[torch.Tensor, torch.Tensor]
+
+
+def _attend(
+    queries: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    mask: torch.Tensor | None = None,
+    causal: bool = False,
+) -> torch.Tensor:
+    """Return the values' means at each query, in (n, n_heads, n_columns, width)."""
+    if queries.device.type != "cpu" or queries.dtype == torch.float32:
+        return functional.scaled_dot_product_attention(
+            queries, keys, values, mask, is_causal=causal
+        )
+    # torch's kernel for the CPU takes longer in bfloat16 than in float32
+    scores = (queries / math.sqrt(queries.shape[-1])) @ keys.transpose(-1, -2)
+    if causal:
+        mask = scores.new_ones(scores.shape[-2:], dtype=torch.bool).tril()
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf)
+    return torch.softmax(scores, dim=-1) @ values
 
 
 class Past:
@@ -87,9 +109,7 @@ class Block(nn.Module):
         queries, keys, values = parts.permute(2, 0, 3, 1, 4)
         if past is not None:
             keys, values = past.append(keys, values)
-        mixed = functional.scaled_dot_product_attention(
-            queries, keys, values, mask, is_causal=self.causal and past is None
-        )
+        mixed = _attend(queries, keys, values, mask, self.causal and past is None)
         return self.mix(mixed.transpose(1, 2).flatten(2))
 
 
@@ -117,9 +137,8 @@ class Reading(nn.Module):
         """Read what `open` has given; several neighbouring rows may share a source."""
         # rows that share one stand side by side, as columns do
         queries = self.queries(self.norm(x)).view(len(source[0]), -1, x.shape[-1])
-        mixed = functional.scaled_dot_product_attention(
-            queries.unflatten(-1, (self.n_heads, -1)).transpose(1, 2), *source, mask
-        )
+        queries = queries.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
+        mixed = _attend(queries, *source, mask)
         mixed = mixed.transpose(1, 2).reshape(x.shape)
         return x + self.dropout(self.mix(mixed))
 
@@ -247,6 +266,6 @@ class CodeModel(nn.Module, ABC):
 
 def _cross_entropy(logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
     flat = functional.cross_entropy(
-        logits.flatten(0, 1), tokens.flatten(), reduction="none"
+        logits.flatten(0, 1).float(), tokens.flatten(), reduction="none"
     )
     return flat.view(tokens.shape)

@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from skhyper._utils._callbacks import CallbackSupportMixin, EpochReports
-from skhyper._utils._params import Interval, check_params
+from skhyper._utils._params import Interval, StrOptions, check_params
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -47,6 +47,7 @@ class CodeEstimator(CallbackSupportMixin, BaseEstimator, ABC):
         "tol": [Interval(Real, 0, None, closed="left")],
         "random_state": ["random_state"],
         "device": [str],
+        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
         "verbose": ["verbose"],
     }
 
@@ -63,6 +64,7 @@ class CodeEstimator(CallbackSupportMixin, BaseEstimator, ABC):
     tol: float
     random_state: Any
     device: str
+    precision: str
 
     weights_: dict[str, NDArray[Any]]
     loss_curve_: list[float]
@@ -157,6 +159,7 @@ class CodeEstimator(CallbackSupportMixin, BaseEstimator, ABC):
             n_iter_no_change=self.n_iter_no_change,
             tol=self.tol,
             seed=seed,
+            precision=self.precision,
         )
         return self._trainer_class()(model, training, settings, *observed)
 

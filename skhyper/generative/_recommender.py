@@ -77,6 +77,10 @@ class GenerativeRecommender(NextItemRecommender, CodeEstimator):
     device : str, default="auto"
         Where to train and run the network: "cpu", "cuda", "mps", ... "auto" takes
         CUDA, then MPS, then the CPU.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        What training multiplies matrices in; weights are float32, and so is the network
+        in use. "auto" takes bfloat16 where the processor has instructions for it, which
+        take less time.
     verbose : int, default=0
         1 logs a line an epoch to the logger "skhyper".
 
@@ -172,6 +176,7 @@ class GenerativeRecommender(NextItemRecommender, CodeEstimator):
         tol: float = 1e-4,
         random_state: Any = None,
         device: str = "auto",
+        precision: str = "auto",
         verbose: int | bool = 0,
     ) -> None:
         self.index = index
@@ -190,6 +195,7 @@ class GenerativeRecommender(NextItemRecommender, CodeEstimator):
         self.tol = tol
         self.random_state = random_state
         self.device = device
+        self.precision = precision
         self.verbose = verbose
 
     def __sklearn_clone__(self) -> Self:

@@ -345,7 +345,8 @@ def test_best_weights_without_early_stopping(monkeypatch):
         return loss
 
     monkeypatch.setattr(SequenceTrainer, "_epoch", remember)
-    prior = fit_tiny(early_stopping=False, learning_rate=0.3, max_iter=12)
+    given = {"learning_rate": 0.3, "max_iter": 12, "precision": "float32"}
+    prior = fit_tiny(early_stopping=False, **given)
     assert prior.validation_scores_ is None
     best = int(np.argmin(prior.loss_curve_))
     # the last epoch is not the best here, or the test would show nothing
