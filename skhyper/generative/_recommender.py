@@ -29,6 +29,11 @@ IntArray = NDArray[np.int64]
 _trees: WeakKeyDictionary[Any, tuple[CodeTrie, IntArray]] = WeakKeyDictionary()
 
 
+# Histories are padded to a multiple of so many items: by their own length alone, so that
+# a user's result does not depend on the others, and few enough for full blocks.
+LENGTH_STEP = 4
+
+
 class GenerativeRecommender(NextItemRecommender, CodeEstimator):
     """Recommendation that writes the code of the next item, a token at a time.
 
@@ -112,8 +117,8 @@ class GenerativeRecommender(NextItemRecommender, CodeEstimator):
     Every item of a sequence but the first is learnt from, given those before it. The
     network is that of `GenerativeRetriever`. Its source are the codes of the items, the
     latest first, so that a learnt position says how long ago an item was. Batches are
-    of histories of like lengths. In use no history is padded: what is recommended to a
-    user does not depend on the others.
+    of histories of like lengths. What is recommended to a user does not depend on the
+    others.
 
     Since each item has a code of its own, a right code is the right item, and the
     figures are those of items. The paper's last token is a counter, too [1]_.
@@ -361,12 +366,14 @@ class GenerativeRecommender(NextItemRecommender, CodeEstimator):
         """Return the likeliest items, of equally likely ones the lowest code first."""
         trie, items = self._tree()
         network, beam_size = self._network(), max(k, int(self.beam_size))
-        lengths = np.minimum(histories.lengths, self._max_history)
-        ranked = np.empty((len(lengths), k), dtype=np.int64)
-        for length in np.unique(lengths):
-            which = np.flatnonzero(lengths == length)
-            seen = histories.window(histories.starts[which + 1], which, int(length))
-            source = self.codes_[seen[:, ::-1]].reshape(len(which), -1)
+        codes = np.vstack([self.codes_, np.full(self.codes_.shape[1], -1)])
+        steps = -(-histories.lengths // LENGTH_STEP) * LENGTH_STEP
+        widths = np.minimum(steps, self._max_history)
+        ranked = np.empty((len(widths), k), dtype=np.int64)
+        for width in np.unique(widths):
+            which = np.flatnonzero(widths == width)
+            seen = histories.window(histories.starts[which + 1], which, int(width))
+            source = codes[seen[:, ::-1]].reshape(len(which), -1)
             found, _ = network.beam(source, trie, k, beam_size)
             ranked[which] = items[found]
         return ranked
