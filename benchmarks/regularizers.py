@@ -8,8 +8,8 @@ The protocol: train on images without their labels, cluster the latents by k-mea
 10, match clusters to digits, and take the accuracy. A linear probe of the same latents,
 trained on a half of the images and tested on the other, and the reconstruction error
 stand beside it. The images are the 10,000 of MNIST's test set (see ``data.py``). The
-paper's notebook trains on 60,000, in whose place copies stand here that are shifted by a
-pixel, up, down, left and right; clusters and probe are those of the 10,000 themselves.
+paper's notebook trains on 60,000, in whose place copies stand here that are shifted by
+a pixel, up, down, left and right; clusters and probe are of the 10,000 themselves.
 
 `SoftVQTokenizer` (flat, with both of its posteriors, and in the ball), `VQVAETokenizer`
 and `HyperVQTokenizer` meet a plain autoencoder, a VAE and information dropout, which

@@ -22,7 +22,7 @@ EMBEDDING_SCALE = 0.02
 KeysValues = tuple[torch.Tensor, torch.Tensor]
 
 
-def _attend(
+def _attention(
     queries: torch.Tensor,
     keys: torch.Tensor,
     values: torch.Tensor,
@@ -109,7 +109,7 @@ class Block(nn.Module):
         queries, keys, values = parts.permute(2, 0, 3, 1, 4)
         if past is not None:
             keys, values = past.append(keys, values)
-        mixed = _attend(queries, keys, values, mask, self.causal and past is None)
+        mixed = _attention(queries, keys, values, mask, self.causal and past is None)
         return self.mix(mixed.transpose(1, 2).flatten(2))
 
 
@@ -138,7 +138,7 @@ class Reading(nn.Module):
         # rows that share one stand side by side, as columns do
         queries = self.queries(self.norm(x)).view(len(source[0]), -1, x.shape[-1])
         queries = queries.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
-        mixed = _attend(queries, *source, mask)
+        mixed = _attention(queries, *source, mask)
         mixed = mixed.transpose(1, 2).reshape(x.shape)
         return x + self.dropout(self.mix(mixed))
 

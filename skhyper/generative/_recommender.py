@@ -29,8 +29,8 @@ IntArray = NDArray[np.int64]
 _trees: WeakKeyDictionary[Any, tuple[CodeTrie, IntArray]] = WeakKeyDictionary()
 
 
-# Histories are padded to a multiple of so many items: by their own length alone, so that
-# a user's result does not depend on the others, and few enough for full blocks.
+# Histories are padded to a multiple of so many items: by their own length alone, so
+# that a user's result does not depend on the others, and in few ways, for full blocks.
 LENGTH_STEP = 4
 
 

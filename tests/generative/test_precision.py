@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from torch.nn.functional import scaled_dot_product_attention
 
 from skhyper._nn._runtime import resolve_precision
-from skhyper._nn._transformer import _attend
+from skhyper._nn._transformer import _attention
 from skhyper.generative import (
     CodeIndex,
     GenerativeRecommender,
@@ -110,7 +110,7 @@ def test_attention_is_that_of_torch(case):
     )
     for dtype, atol in ((torch.float64, 1e-6), (torch.bfloat16, 0.05)):
         parts = (part.to(dtype) for part in (queries, keys, values))
-        found = _attend(*parts, *given)
+        found = _attention(*parts, *given)
         assert found.dtype == dtype
         assert_allclose(found.double(), expected.double(), atol=atol)
 
