@@ -8,7 +8,9 @@
               takes, and whether 1,000 items that come later move any.
 ``decoding``  beam search (20 beams, 256 users) over the codes of the catalogue, beside
               a dictionary trie walked in Python, one user after the other, with the
-              same network: equal results, and the ratio of the times.
+              same network: equal results, and the ratio of the times. Beside both,
+              `transformers`, if it is installed: a T5 of the same sizes, whose
+              ``generate`` asks a function for the tokens that are allowed.
 ``trie``      the trie of 1,000,000 codes.
 ``table``     Piekos et al. (2025), Table 2, in kind: Recall and NDCG at 5 and 10 of the
               last item of each user, among all items; the one before it validates.
@@ -112,12 +114,7 @@ def time_decoding(X: np.ndarray, sequences: list[np.ndarray]) -> None:
     found = model.recommend(users, N_BEAMS)
     ours = time.perf_counter() - start
 
-    tree: dict[int, Any] = {}
-    for code, item in zip(model.codes_.tolist(), model.items_.tolist(), strict=True):
-        node = tree
-        for token in code[:-1]:
-            node = node.setdefault(token, {})
-        node[code[-1]] = item
+    tree = as_dictionaries(model.codes_, model.items_)
     network = model._network()
     network.eval()
     start = time.perf_counter()
@@ -129,6 +126,74 @@ def time_decoding(X: np.ndarray, sequences: list[np.ndarray]) -> None:
         f"batched {ours:.2f} s, dictionary trie {peer:.2f} s: {peer / ours:.1f} times"
     )
     print(f"equal lists: {same:.1%}")
+    for size in (1, 64):
+        seconds = transformers_seconds(model, users, size)
+        if seconds is not None:
+            print(
+                f"transformers, {size} users at once: {seconds:.2f} s: "
+                f"{seconds / ours:.1f} times"
+            )
+
+
+def as_dictionaries(codes: np.ndarray, items: np.ndarray) -> dict:
+    """Return codes as a trie of dictionaries, with an item behind each last token."""
+    tree: dict[int, Any] = {}
+    for code, item in zip(codes.tolist(), items.tolist(), strict=True):
+        node = tree
+        for token in code[:-1]:
+            node = node.setdefault(token, {})
+        node[code[-1]] = item
+    return tree
+
+
+def transformers_seconds(
+    model: GenerativeRecommender, users: list[np.ndarray], size: int
+) -> float | None:
+    """Return how long a T5 of the same sizes takes, with random weights."""
+    try:
+        from transformers import T5Config, T5ForConditionalGeneration
+    except ImportError:
+        return None
+    first = np.cumsum([2, *model.codebook_sizes_])  # 0 pads and begins, 1 ends
+    codes = model.codes_ + first[:-1]
+    tree = as_dictionaries(codes, model.items_)
+    width, n_heads = RECOMMENDER["d_model"], 4
+    t5 = T5ForConditionalGeneration(
+        T5Config(
+            vocab_size=int(first[-1]),
+            d_model=width,
+            d_kv=width // n_heads,
+            d_ff=RECOMMENDER["dim_feedforward"],
+            num_layers=RECOMMENDER["n_layers"],
+            num_heads=n_heads,
+            decoder_start_token_id=0,
+        )
+    ).eval()
+
+    def allowed(_: int, sent: torch.Tensor) -> list[int]:
+        node = tree
+        for token in sent[1:].tolist():
+            node = node[token]
+        return list(node)
+
+    rows = [
+        torch.from_numpy(codes[np.searchsorted(model.items_, user)][::-1].copy())
+        for user in (user[-model.max_history :] for user in users)
+    ]
+    start = time.perf_counter()
+    for at in range(0, len(rows), size):
+        parts = [row.flatten() for row in rows[at : at + size]]
+        source = torch.nn.utils.rnn.pad_sequence(parts, batch_first=True)
+        t5.generate(
+            source,
+            attention_mask=(source > 0).long(),
+            num_beams=N_BEAMS,
+            num_return_sequences=N_BEAMS,
+            max_new_tokens=codes.shape[1],
+            do_sample=False,
+            prefix_allowed_tokens_fn=allowed,
+        )
+    return time.perf_counter() - start
 
 
 @torch.inference_mode()
