@@ -51,6 +51,7 @@ from skhyper.tokenizers import HyperVQTokenizer, SoftVQTokenizer, VQVAETokenizer
 
 HIDDEN, LATENT = (500, 500, 2000), 64
 BATCH, RATE = 64, 3e-4
+WARM_UP = 0.1  # the share of training in which noise comes to its full cost
 FIGURES = ("accuracy", "nmi", "probe", "error", "seconds")
 TUNING_SEED = 100
 
@@ -101,14 +102,17 @@ def fit_twin(
     x = torch.from_numpy(X / np.sqrt(np.mean(X**2)))
     model = Twin(kind, weight, x.shape[1])
     lowest, best = np.inf, {}
-    start_evenly(model)  # as the tokenizer of soft codes does
+    start_evenly(model)  # as the tokenizer of soft codes does, whose pull grows, too
+    n_batches = -(-len(x) // BATCH)
+    n_growing, n_done = WARM_UP * epochs * n_batches, 0
     adamw = torch.optim.AdamW(model.parameters(), RATE, weight_decay=0.0, fused=True)
     for _ in range(epochs):
         total = 0.0
-        for rows in torch.tensor_split(torch.randperm(len(x)), -(-len(x) // BATCH)):
+        for rows in torch.tensor_split(torch.randperm(len(x)), n_batches):
             error, cost = model.losses(x[rows])
+            n_done += 1
             adamw.zero_grad()
-            (error + cost).backward()
+            (error + min(1.0, n_done / n_growing) * cost).backward()
             adamw.step()
             total += float(error.detach()) * len(rows) / len(x)
         if total < lowest:
