@@ -259,11 +259,15 @@ class _Beams:
         return torch.stack([nodes.to(torch.float64), total], dim=1)
 
 
-def _merge_neighbours(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return rows without repeats of the one before, and where each row is there."""
+def _merge_neighbours(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Return rows without repeats of the one before, and where each row is there.
+
+    If nothing repeats, None stands for where.
+    """
     opens = torch.any(rows[1:] != rows[:-1], dim=1)
     opens = torch.cat([opens.new_ones(1), opens])
-    return rows[opens], opens.cumsum(0) - 1
+    merged = rows[opens]
+    return merged, None if len(merged) == len(rows) else opens.cumsum(0) - 1
 
 
 def _log_softmax_at(logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
