@@ -161,7 +161,7 @@ CODES = grid(codebook_size=(32, 128), commitment_weight=(2.5, 10.0))
 # how to fit, what was tried on the tuning seed, and which of it was best
 METHODS: dict[str, tuple[Callable, list[dict], int]] = {
     "AE": (twin("AE"), [{}], 0),
-    "VAE": (twin("VAE"), grid(weight=(1.0, 5.0, 20.0, 60.0)), 1),
+    "VAE": (twin("VAE"), grid(weight=(1.0, 5.0, 20.0, 60.0)), 2),
     "information dropout": (
         twin("information dropout"),
         grid(weight=(0.02, 0.1, 0.5, 2.0)),
