@@ -256,8 +256,12 @@ class UnsupervisedCoder(BaseCoder):
         check_is_fitted(self)
         X = check_X(self, X, reset=False)
         weight = check_sample_weight(sample_weight, X)
-        error = self._sq_error(X, self._decode(self._encode(X)))
+        error = self._sq_error(X, self._reconstruct(X))
         return -float(np.average(error, weights=weight))
+
+    def _reconstruct(self, X: NDArray[Any]) -> NDArray[Any]:
+        """Return what comes back of validated rows."""
+        return self._decode(self._encode(X))
 
     def _describe(self, codes: NDArray[np.int64], weight: NDArray[np.float64]) -> None:
         super()._describe(codes, weight)

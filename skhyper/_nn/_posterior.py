@@ -9,7 +9,7 @@ import torch
 from skhyper._nn._bottleneck import Bottleneck, Passed
 from skhyper._nn._codebooks import Codebooks
 from skhyper._nn._search import code_scores
-from skhyper._utils._posterior import FIRST_LENGTH, posterior_logits
+from skhyper._utils._posterior import FIRST_LENGTH, posterior_logits, posterior_mean
 from skhyper.manifolds._ops import as_arrays, asinhc
 
 # The pull of latents to their codes grows to its full weight in this share of a new
@@ -96,6 +96,5 @@ class PosteriorMean(Bottleneck):
 
     def mean(self, posterior: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
         """Return the weighted gyromidpoints of the codes."""
-        share = 1.0 / self.manifold.gap(points)
-        space, time = posterior @ (share * points), posterior @ (share - 0.5)
-        return self.manifold.centroid_from_sums(space, time)
+        found: torch.Tensor = posterior_mean(self.manifold, posterior, points)
+        return found

@@ -15,6 +15,23 @@ FIRST_LENGTH = 0.4
 LARGEST_STEP = 5.0
 
 
+def posterior_mean(manifold: Any, proba: Any, points: Any) -> Any:
+    """Return the weighted gyromidpoints of points, (n, n_dims), a row of weights each.
+
+    Parameters
+    ----------
+    manifold : Euclidean or PoincareBall
+        Where the points are.
+    proba : array or tensor of shape (n, n_codes)
+        Weights.
+    points : array or tensor of shape (n_codes, n_dims)
+        The points.
+    """
+    share = 1.0 / manifold.gap(points)
+    space, time = proba @ (share * points), proba @ (share - 0.5)
+    return manifold.centroid_from_sums(space, time)
+
+
 def posterior_logits(xp: Any, kind: str, sq_dist: Any, said: Any, n_dims: int) -> Any:
     """Return the logarithms of the codes' probabilities, up to a constant a row.
 

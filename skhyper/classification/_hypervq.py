@@ -312,7 +312,7 @@ class HyperVQClassifier(ClassifierMixin, HyperplaneCoder):
                     raise ValueError(
                         "HyperVQClassifier needs samples of at least 2 classes, but y "
                         "has one class only among the samples of positive weight: "
-                        f"{classes.tolist()[0]!r}."
+                        f"{classes.tolist()[0]!r}. Give samples of another class."
                     )
                 self.classes_ = classes
             target_val = self._targets_of_validation(X_val, y_val)
@@ -430,6 +430,8 @@ def _check_y(X: Any, y: Any) -> NDArray[Any]:
             "HyperVQClassifier requires y to be passed, but the target y is None."
         )
     classes = column_or_1d(y, warn=True)
+    if not len(classes):
+        raise ValueError("y has 0 sample(s); at least 1 of each class is needed.")
     assert_all_finite(classes, input_name="y")
     check_classification_targets(classes)
     check_consistent_length(X, classes)
@@ -442,5 +444,6 @@ def _check_known(name: str, y: NDArray[Any], classes: NDArray[Any]) -> None:
     if len(unseen):
         raise ValueError(
             f"{name} has the class {unseen.tolist()[0]!r}, which is not among the "
-            f"classes fitted: {classes.tolist()}."
+            f"classes fitted: {classes.tolist()}. Leave it out, or fit anew, with "
+            "warm_start=False, on samples that have it."
         )

@@ -271,6 +271,11 @@ class HyperbolicLogisticRegression(ClassifierMixin, BaseEstimator):
         self, X: NDArray[Any], y: Any, sample_weight: Any
     ) -> tuple[NDArray[Any], NDArray[np.int64], FloatArray]:
         """Return the classes, and the index and the weight of the class of each row."""
+        if y is None:
+            raise ValueError(
+                "HyperbolicLogisticRegression requires y to be passed, but the target "
+                "y is None."
+            )
         y = _check_y(y, estimator=self)
         check_consistent_length(X, y)
         check_classification_targets(y)
@@ -283,7 +288,8 @@ class HyperbolicLogisticRegression(ClassifierMixin, BaseEstimator):
         if len(classes) < 2:
             raise ValueError(
                 "y needs samples of at least 2 classes, but holds only one class among "
-                f"the samples of positive weight: {classes[0]!r}."
+                f"the samples of positive weight: {classes.tolist()[0]!r}. Give "
+                "samples of another class."
             )
         return classes, labels, weight
 

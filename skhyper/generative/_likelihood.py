@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -69,10 +70,15 @@ def reconstruction_scale(
     return best_scale(check_errors(X, X_hat), bin_width, likelihood)
 
 
+def check_width(name: str, width: float) -> None:
+    """Raise a ValueError unless a width is a number above 0."""
+    if not isinstance(width, Real) or not 0 < width < np.inf:
+        raise ValueError(f"{name}={width!r} must be a number above 0.")
+
+
 def check_bins(bin_width: float, likelihood: str) -> None:
     """Raise a ValueError for a bin or a distribution that cannot be."""
-    if not 0 < bin_width < np.inf:
-        raise ValueError(f"bin_width={bin_width!r} must be a number above 0.")
+    check_width("bin_width", bin_width)
     if likelihood not in LIKELIHOODS:
         raise ValueError(f"likelihood={likelihood!r} must be 'gaussian' or 'logistic'.")
 

@@ -19,6 +19,7 @@ from skhyper.generative._likelihood import (
     best_scale,
     check_bins,
     check_errors,
+    check_width,
     log_mass,
 )
 from skhyper.generative._tokens import check_prefix, check_rows, level_sizes
@@ -361,8 +362,8 @@ class TokenPrior(DensityMixin, CodeEstimator):
         """
         check_is_fitted(self)
         check_bins(bin_width, likelihood)
-        if scale is not None and not 0 < scale < np.inf:
-            raise ValueError(f"scale={scale!r} must be None or a number above 0.")
+        if scale is not None:
+            check_width("scale", scale)
         codes = tokenizer.transform(X)
         errors = check_errors(X, tokenizer.inverse_transform(codes))
         if scale is None:

@@ -90,9 +90,13 @@ class NetworkCoder(BaseCoder):
         """
         check_is_fitted(self)
         X = check_X(self, X, reset=False)
-        points = self._prefix_points(self._encode(X))
+        points = self._quantized_points(X)
         latents = np.asarray(self._manifold().logmap0(points)).reshape(len(X), -1)
         return latents.astype(self._dtype, copy=False)
+
+    def _quantized_points(self, X: NDArray[Any]) -> FloatArray:
+        """Return what the decoder gets of validated rows, as points."""
+        return self._prefix_points(self._encode(X))
 
     def _widths(self) -> list[int]:
         """Return the widths of the hidden layers, checked."""

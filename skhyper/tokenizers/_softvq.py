@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from skhyper._utils._params import Interval, StrOptions
-from skhyper._utils._posterior import FIRST_LENGTH, posterior_logits
+from skhyper._utils._posterior import FIRST_LENGTH, posterior_logits, posterior_mean
 from skhyper._utils._rows import Rows
 from skhyper._utils._warn import warn_user
 from skhyper.base import check_X
@@ -148,8 +148,9 @@ class SoftVQTokenizer(BaseTokenizer):
     plus ``d(sg(z), z_hat)^2``, which trains codes and scales, plus `commitment_weight`
     times ``d(z, sg(z_hat))^2``, with half distances on the ball. The decoder's gradient
     passes straight through, as in the authors' code. `transform` gives the most
-    probable code, which need not be the nearest, and `inverse_transform` decodes that
-    code, not the posterior mean.
+    probable code, which need not be the nearest. A single code stands for its rows
+    badly, because the decoder has seen means alone: `quantize` gives these, `score` is
+    their error, and ``inverse_transform(predict_proba(X))`` reconstructs from them.
 
     The network says the logarithm of the power of the scale in the formula, so that its
     codes compete as quickly as a softmax's in any number of dimensions. 0 stands for
@@ -268,6 +269,61 @@ class SoftVQTokenizer(BaseTokenizer):
         if self._n_positions == 1:
             return proba
         return proba.reshape(-1, self._n_positions, proba.shape[1])
+
+    def inverse_transform(self, codes: ArrayLike) -> NDArray[Any]:
+        """Reconstruct rows from codes, or from probabilities of codes.
+
+        Parameters
+        ----------
+        codes : array-like, int of shape (n_samples, n_positions) or float as below
+            Tokens, each of which stands for its code alone; or probabilities as
+            `predict_proba` gives them, (n_samples, codebook_size) or (n_samples,
+            n_positions, codebook_size), which stand for the mean of the codes. The
+            decoder was trained on means.
+
+        Returns
+        -------
+        X : array of shape (n_samples, n_features)
+            In the input space, with the dtype seen in `fit`.
+
+        Raises
+        ------
+        ValueError
+            If `codes` is neither a 2-D array of integers in the codebook, nor holds
+            shares of all codes.
+        """
+        check_is_fitted(self)
+        given = np.asarray(codes)
+        n_codes = len(self.codebooks_[0])
+        several = (self._n_positions,) if self._n_positions > 1 else ()
+        if given.dtype.kind != "f" or given.shape[1:] != (*several, n_codes):
+            return super().inverse_transform(codes)
+        proba = given.reshape(-1, n_codes)
+        off = np.flatnonzero(
+            ~((proba >= 0).all(axis=1) & (np.abs(proba.sum(axis=1) - 1) < 1e-3))
+        )
+        if off.size:
+            raise ValueError(
+                f"codes has probabilities in row {off[0] // self._n_positions} that "
+                f"sum to {proba[off[0]].sum():g}; they must be at least 0 and sum to "
+                "1. Divide rows by their sums."
+            )
+        return self._decode_mean(self._mean(proba)).astype(self._dtype, copy=False)
+
+    def _quantized_points(self, X: NDArray[Any]) -> FloatArray:
+        return self._mean(self._posterior(X))
+
+    def _reconstruct(self, X: NDArray[Any]) -> FloatArray:
+        return self._decode_mean(self._quantized_points(X))
+
+    def _mean(self, proba: FloatArray) -> FloatArray:
+        """Return the points that the decoder gets, one a row of probabilities."""
+        proba = proba.astype(np.float64, copy=False)
+        (codes,) = self.codebooks_
+        return np.asarray(posterior_mean(self._manifold(), proba, codes))
+
+    def _decode_mean(self, points: FloatArray) -> FloatArray:
+        return self._decode_latents(np.asarray(self._manifold().logmap0(points)))
 
     def _posterior(self, X: NDArray[Any]) -> FloatArray:
         """Return the posterior of each position, row by row."""

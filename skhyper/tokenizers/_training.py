@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -110,6 +111,8 @@ class TrainedCoder(CallbackSupportMixin, NetworkCoder):
         again = self.warm_start and hasattr(self, "codebooks_")
         seen, X = X, check_X(self, X, reset=not again)
         self._check_input_shape()
+        if not again:
+            self._check_enough(X, sizes)
         weight = self._weights(sample_weight, X, target)
         seed = self._draw_seed()
         # no copy of a training row may decide when to stop
@@ -155,6 +158,17 @@ class TrainedCoder(CallbackSupportMixin, NetworkCoder):
         sizes = resolve_sizes(self.codebook_size, self.n_levels)
         self._widths()
         return sizes
+
+    def _check_enough(self, X: NDArray[Any], sizes: list[int]) -> None:
+        """Raise a ValueError if there are fewer latents than codes of a level."""
+        n_latents = len(X) * math.prod(grid_shape(self.input_shape))
+        if max(sizes) > n_latents:
+            each = "" if n_latents == len(X) else f" with {n_latents} latents"
+            raise ValueError(
+                f"codebook_size={self.codebook_size!r} asks for more codes than there "
+                f"are samples: n_samples = {len(X)}{each}. Lower codebook_size, or "
+                "give more samples."
+            )
 
     def _weights(
         self, sample_weight: Any, X: NDArray[Any], target: IntArray | None
@@ -284,7 +298,7 @@ class TrainedCoder(CallbackSupportMixin, NetworkCoder):
                 np.asarray(model.manifold.expmap0(tangent))
                 for tangent in model.codebooks.tangents()
             ],
-            "codes_shape_": (self.n_levels, *grid_shape(self.input_shape)),
+            "codes_shape_": (self.n_levels, *grid_shape(self._shape_given())),
             "weights_": model.network_weights(),
             "offset_": scale.offset,
             "scale_": scale.scale,

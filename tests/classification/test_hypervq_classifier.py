@@ -714,8 +714,11 @@ def test_validation_rows_that_cannot_be_used(validation, message, data):
 def test_more_codes_than_rows(data):
     X, y = data
     for n_levels in (1, 2):
+        with pytest.raises(ValueError, match=r"codebook_size=8 .*n_samples = 7\."):
+            classifier(n_levels).fit(X[:7], y[:7])
+        twice = np.repeat(X[:7], 2, axis=0), np.repeat(y[:7], 2)
         with pytest.warns(ConvergenceWarning, match=r"codebook_size=8.*have \[7"):
-            model = classifier(n_levels).fit(X[:7], y[:7])
+            model = classifier(n_levels).fit(*twice)
         assert set(model.predict(X)) <= set(y[:7])
 
 

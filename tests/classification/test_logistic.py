@@ -578,7 +578,7 @@ def test_bad_labels_and_weights():
         model.fit(X, y[1:])
     with pytest.raises(ValueError, match="Negative values in data"):
         model.fit(X, y, sample_weight=np.where(y == "a", -1.0, 1.0))
-    with pytest.raises(ValueError, match="y should be a 1d array"):
+    with pytest.raises(ValueError, match="requires y to be passed"):
         model.fit(X, None)
     with pytest.raises(ValueError, match=r"row 3 has norm"):
         HyperbolicLogisticRegression(input_geometry="ball").fit(

@@ -49,10 +49,16 @@ def test_shapes(tokenizer, X, shape, message):
 
 
 def test_fewer_samples_than_codes(tokenizer, X):
+    message = "codebook_size=8 asks for more codes.*n_samples = 5. Lower codebook_size"
+    with pytest.raises(ValueError, match=message):
+        tokenizer.fit(X[:5])
+
+
+def test_fewer_distinct_samples_than_codes(tokenizer, X):
     with pytest.warns(
         ConvergenceWarning, match=r"codebook_size=8.*have \[5, 1\] codes"
     ):
-        tokenizer.fit(X[:5])
+        tokenizer.fit(np.repeat(X[:5], 2, axis=0))
     assert len(np.unique(tokenizer.transform(X[:5])[:, 0])) > 1
     assert tokenizer.inverse_transform(tokenizer.transform(X)).shape == X.shape
 

@@ -174,7 +174,7 @@ class TestChunks:
 
     def test_it_goes_on_from_a_fit_that_had_too_few_rows(self, tokenizer, X):
         with pytest.warns(ConvergenceWarning):
-            tokenizer.fit(X[:5])
+            tokenizer.fit(np.repeat(X[:5], 2, axis=0))
         tokenizer.partial_fit(X)
         assert [len(codes) for codes in tokenizer.codebooks_] == [8, 8]
 
@@ -315,7 +315,7 @@ class TestValidationRows:
             tokenizer.fit(X[:400], X_val=100 * X[400:])
         assert caught[0].filename == __file__
         with pytest.warns(ConvergenceWarning) as caught:
-            tokenizer.fit(X[:5])
+            tokenizer.fit(np.repeat(X[:5], 2, axis=0))
         assert caught[0].filename == __file__
 
     def test_another_width_or_no_number_is_an_error(self, tokenizer, X):

@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import log_softmax
 from scipy.stats import multivariate_normal
 from sklearn.base import clone
+from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -355,11 +356,20 @@ def test_the_contract(kind, geometry, X):
     assert_array_equal(codes[:, 0], proba.argmax(axis=1))
     assert_array_equal(model.predict(X), codes[:, 0])
     assert model.codes_shape_ == (1,)
-    # a code decodes as itself, not as the mean
-    book = model._manifold().logmap0(model.codebooks_[0])
-    assert_allclose(model.quantize(X), book[codes[:, 0]], rtol=1e-6, atol=1e-9)
-    same = np.flatnonzero(codes[:, 0] == codes[0, 0])
+    # the decoder gets the mean
+    manifold, (book,) = model._manifold(), model.codebooks_
+    means = np.array([manifold.midpoint(book, row) for row in proba])
+    tangents = manifold.logmap0(means)
+    assert_allclose(model.quantize(X), tangents, rtol=1e-6, atol=1e-9)
+    back = model.inverse_transform(proba)
+    assert back.dtype == X.dtype
+    assert_allclose(back, model._decode_latents(tangents), rtol=1e-5, atol=1e-6)
+    assert model.score(X) == pytest.approx(-np.mean((X - back) ** 2), rel=1e-6)
+    # a code decodes as itself, as a probability of 1 does
+    sure = np.eye(6)[codes[:, 0]]
     decoded = model.inverse_transform(codes)
+    assert_allclose(model.inverse_transform(sure), decoded, rtol=1e-6, atol=1e-9)
+    same = np.flatnonzero(codes[:, 0] == codes[0, 0])
     assert_array_equal(decoded[same], np.repeat(decoded[:1], len(same), axis=0))
     # rows alone, in any order, and of copies
     assert_array_equal(model.predict_proba(X[::-7]), proba[::-7])
@@ -478,12 +488,42 @@ def test_training_in_the_ball_cannot_go_on_elsewhere(X):
 
 def test_fewer_distinct_rows_than_codes_still_fill_the_codebook(X):
     """The encoder has an output for each code."""
-    for rows in (X[:4], np.repeat(X[:4], 3, axis=0)):
-        match = "codebook_size=6.*too few distinct rows.*4 latents.*Lower"
-        with pytest.warns(ConvergenceWarning, match=match):
-            model = SoftVQTokenizer(6, **SMALL).fit(rows)
-        assert model.codebooks_[0].shape == (6, 3)
-        assert model.predict_proba(X).shape == (200, 6)
+    with pytest.raises(ValueError, match=r"codebook_size=6.*n_samples = 4\. L"):
+        SoftVQTokenizer(6, **SMALL).fit(X[:4])
+    match = "codebook_size=6.*too few distinct rows.*4 latents.*Lower"
+    with pytest.warns(ConvergenceWarning, match=match):
+        model = SoftVQTokenizer(6, **SMALL).fit(np.repeat(X[:4], 3, axis=0))
+    assert model.codebooks_[0].shape == (6, 3)
+    assert model.predict_proba(X).shape == (200, 6)
+
+
+@pytest.mark.parametrize("shape", [None, (1, 8, 8)])
+def test_means_bring_back_more_than_single_codes(shape):
+    """What was trained is what `score` measures and probabilities bring back."""
+    X = load_digits().data[:400]
+    own = {"input_shape": shape, "n_channels": 8, "latent_dim": 8, "max_iter": 15}
+    model = SoftVQTokenizer(16, **SMALL | own).fit(X)
+    soft = np.mean((X - model.inverse_transform(model.predict_proba(X))) ** 2)
+    assert -model.score(X) == pytest.approx(soft, rel=1e-6)
+    assert soft / model.scale_**2 == pytest.approx(min(model.error_curve_), rel=0.1)
+    hard = np.mean((X - model.inverse_transform(model.transform(X))) ** 2)
+    assert soft < hard
+
+
+@pytest.mark.parametrize(
+    ("proba", "message"),
+    [
+        (np.full((2, 6), 0.5), "row 0 that sum to 3; they must.*Divide"),
+        (np.array([6 * [1 / 6], [1.5, -0.5, 0, 0, 0, 0]]), "row 1 .*at least 0"),
+        (np.full((2, 6), np.nan), "row 0 that sum to nan"),
+        (np.full((2, 5), 0.2), "codes must be integers, got dtype float64"),
+        (np.zeros((2, 1)), "codes must be integers, got dtype float64"),
+    ],
+)
+def test_probabilities_that_are_none(proba, message, X):
+    model = SoftVQTokenizer(6, **SMALL | {"max_iter": 1}).fit(X)
+    with pytest.raises(ValueError, match=message):
+        model.inverse_transform(proba)
 
 
 @pytest.mark.parametrize(

@@ -279,7 +279,7 @@ def test_bad_curvature(X, curvature):
 
 
 def test_early_stopping_needs_a_row_to_train_on(tokenizer):
-    tokenizer.set_params(early_stopping=True)
+    tokenizer.set_params(early_stopping=True, codebook_size=1)
     with pytest.raises(ValueError, match="validation_fraction"):
         tokenizer.fit(np.ones((1, 3)))
 
