@@ -45,6 +45,7 @@ INSTANCES = [
     SoftVQTokenizer(4, **NETWORK),
     SoftVQTokenizer(4, **LONGER, geometry="hyperbolic", posterior="reference"),
     HyperVQTokenizer(**TRAINED),
+    HyperVQTokenizer(1, 4, **NETWORK),
 ]
 CODERS = [e for e in INSTANCES if isinstance(e, BaseCoder)]
 
