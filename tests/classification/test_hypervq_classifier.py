@@ -690,12 +690,18 @@ def test_targets_that_are_no_classes(y, message, data):
         classifier().fit(data[0], y)
 
 
+def test_no_samples(data):
+    X, y = data
+    with pytest.raises(ValueError, match=r"y has 0 sample\(s\)"):
+        classifier().fit(X[:0], y[:0])
+
+
 @pytest.mark.parametrize(
     ("validation", "message"),
     [
         ({"X_val": True}, "go together"),
         ({"y_val": True}, "go together"),
-        ({"X_val": True, "y_val": "elm"}, "y_val has the class 'elm'"),
+        ({"X_val": True, "y_val": "elm"}, r"y_val has the class 'elm'.*Leave it out"),
         ({"X_val": True, "y_val": "short"}, "inconsistent"),
     ],
 )

@@ -206,6 +206,10 @@ def test_what_cannot_be_measured(data):
         reconstruction_scale(X[:2], X[:3])
     with pytest.raises(ValueError, match="bin_width=-1"):
         reconstruction_scale(X, X, bin_width=-1)
+    with pytest.raises(ValueError, match="bin_width='wide' must be a number"):
+        prior.bits_per_dim(X, Nearest(), bin_width="wide")
+    with pytest.raises(ValueError, match="scale='a' must be a number above 0"):
+        prior.bits_per_dim(X, Nearest(), scale="a")
     two = make_pipeline(ResidualQuantizer(2, 3, n_init=1, random_state=0)).fit(X)
     with pytest.raises(ValueError, match="codes has 2 columns"):
         prior.bits_per_dim(X, two)

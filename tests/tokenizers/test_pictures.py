@@ -563,12 +563,24 @@ def test_files_whose_arrays_do_not_go_together_are_refused(key, tmp_path, monkey
         io.save(model, tmp_path / "other")
 
 
+def test_a_shape_may_be_an_array():
+    model = VQVAETokenizer(5, **SMALL, input_shape=np.array(SHAPE)).fit(pictures())
+    assert model.codes_shape_ == (1, *GRID)
+    assert all(type(side) is int for side in model.codes_shape_)
+
+
 # what cannot be used
 
 
 @pytest.mark.parametrize(
     "cls",
-    [VQVAETokenizer, SoftVQTokenizer, HyperVQTokenizer, RQVAETokenizer],
+    [
+        VQVAETokenizer,
+        SoftVQTokenizer,
+        HyperVQTokenizer,
+        RQVAETokenizer,
+        HRQVAETokenizer,
+    ],
     ids=lambda c: c.__name__,
 )
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
