@@ -55,6 +55,7 @@ CONVOLUTIONS = {"input_shape": SHAPE, "n_channels": 16, "latent_dim": WIDTH}
 TRAINING = {"batch_size": 64, "max_iter": 12}
 # for bits: after 12 epochs the start of the weights still decides who is ahead
 LONG_TRAINING = TRAINING | {"max_iter": 40}
+WARM_UP = 0.1  # the share of training in which a VAE's divergence gets its cost
 PRIOR = {"n_levels": 1, "d_model": 48, "max_iter": 5, "learning_rate": 2e-3}
 BIN = 1 / 255
 SCALE_ROWS = 2000  # training rows that the scale is fitted to
@@ -98,11 +99,16 @@ class Gaussians(nn.Module):
 
 
 class ContinuousVAE(nn.Module):
-    """The twin of VQ-VAE: the same two networks, and one scale for all features."""
+    """The twin of VQ-VAE: the same two networks, and one scale for all features.
 
-    def __init__(self, scale: Scale, likelihood: str) -> None:
+    In its first `n_growing` batches the divergence comes to its full cost. Otherwise
+    some starts of the weights end with latents that say nothing.
+    """
+
+    def __init__(self, scale: Scale, likelihood: str, n_growing: float) -> None:
         super().__init__()
         self.likelihood = likelihood
+        self.n_growing, self.n_done = n_growing, 0
         self.encoder = Gaussians()
         self.decoder = ConvolutionalDecoder(SHAPE, 16, WIDTH)
         # a tenth of the logarithm, which so learns ten times as fast as the weights
@@ -116,10 +122,12 @@ class ContinuousVAE(nn.Module):
         return self.decoder(z) * self.gain + self.offset, kl
 
     def loss(self, x: torch.Tensor) -> torch.Tensor:
-        """Return minus the ELBO in nats a feature."""
+        """Return minus the ELBO in nats a feature, for the next batch."""
         x_hat, kl = self(x)
         mass = log_mass_of(x - x_hat, torch.exp(10 * self.log_scale), self.likelihood)
-        return kl.mean() / N_FEATURES - mass.mean()
+        self.n_done += 1
+        share = min(1.0, self.n_done / self.n_growing)
+        return share * kl.mean() / N_FEATURES - mass.mean()
 
 
 def log_mass_of(
@@ -158,8 +166,10 @@ def bits_of_vae(data: Pictures, seed: int, likelihood: str, n_draws: int = 5) ->
     torch.manual_seed(seed)
     scale_of_data = Scale.of(data.train, np.ones(N_TRAIN))
     X, X_test = torch.from_numpy(data.train), torch.from_numpy(data.test)
-    model = ContinuousVAE(scale_of_data, likelihood)
-    train(model, [X], LONG_TRAINING["max_iter"], 1e-3)
+    n_epochs = LONG_TRAINING["max_iter"]
+    n_batches = n_epochs * N_TRAIN / TRAINING["batch_size"]
+    model = ContinuousVAE(scale_of_data, likelihood, WARM_UP * n_batches)
+    train(model, [X], n_epochs, 1e-3)
     kind = {"bin_width": BIN, "likelihood": likelihood}
     X_hat = of_all(model, X[:SCALE_ROWS])[0]
     scale = reconstruction_scale(data.train[:SCALE_ROWS], X_hat, **kind)
