@@ -298,7 +298,8 @@ class HyperVQClassifier(ClassifierMixin, HyperplaneCoder):
         Raises
         ------
         ValueError
-            If there is one class only, or one in `y_val` that `y` lacks; with
+            If there is one class only, or one in `y_val` that `y` lacks; if there are
+            fewer samples than codes; with
             ``early_stopping=True``, if a class has a single distinct sample, or there
             are more classes than rows to set aside.
         """

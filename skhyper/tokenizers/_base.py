@@ -52,6 +52,12 @@ class BaseTokenizer(UnsupervisedCoder, TrainedCoder):
             The fitted estimator. A KeyboardInterrupt in an epoch ends training with
             a warning and keeps the best weights so far. An error, also one that a
             callback raises, leaves what was fitted before.
+
+        Raises
+        ------
+        ValueError
+            If a codebook is to have more codes than there are samples (with
+            `input_shape`, positions of samples), or a parameter is out of range.
         """
         with self._features_kept():
             return self._fit(X, y, sample_weight, X_val)
