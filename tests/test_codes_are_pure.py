@@ -86,7 +86,7 @@ def test_one_row_at_a_time(estimator):
 
 
 @every_estimator
-@settings(derandomize=True, max_examples=8)
+@settings(max_examples=8)
 @given(rows=st.lists(st.integers(0, N_ROWS - 1), min_size=1, max_size=600))
 def test_any_selection_of_rows(estimator, rows):
     model, X, expected = case(estimator)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Self
 
 from numpy.typing import ArrayLike
 
 from skhyper._utils._callbacks import with_callbacks
 from skhyper._utils._codes import warn_if_collapsed
-from skhyper._utils._grid import grid_shape
 from skhyper._utils._rows import gather
 from skhyper._utils._weights import check_sample_weight
 from skhyper.base import UnsupervisedCoder, check_X
@@ -114,8 +112,7 @@ class BaseTokenizer(UnsupervisedCoder, TrainedCoder):
         self._check_input_shape()
         weight = check_sample_weight(sample_weight, X)
         rows = gather(waiting, X, weight)
-        n_positions = math.prod(grid_shape(self.input_shape))
-        if not known and len(rows.X) * n_positions < max(sizes):
+        if not known and self._n_latents(len(rows.X)) < max(sizes):
             self._waiting = rows._asdict()
             return self
         rows = rows.normalised()
@@ -158,7 +155,7 @@ class BaseTokenizer(UnsupervisedCoder, TrainedCoder):
             "state": state,
         }
         self._describe(self._encode(X), weight)
-        if len(rows.X) * n_positions >= ROWS_A_CODE * max(sizes):
+        if self._n_latents(len(rows.X)) >= ROWS_A_CODE * max(sizes):
             warn_if_collapsed(self.codebook_usage_, sizes, self._remedy)
         return self
 

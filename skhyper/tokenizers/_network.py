@@ -259,8 +259,10 @@ class NetworkCoder(BaseCoder):
         return self._stack().encode(self._points(X), self.beam_size)
 
     def _decode(self, codes: IntArray) -> FloatArray:
-        latents = np.asarray(self._manifold().logmap0(self._prefix_points(codes)))
-        return self._decode_latents(latents)
+        return self._decode_points(self._prefix_points(codes))
+
+    def _decode_points(self, points: FloatArray) -> FloatArray:
+        return self._decode_latents(np.asarray(self._manifold().logmap0(points)))
 
     def _decode_latents(self, latents: FloatArray) -> FloatArray:
         model, n_rows = self._network(), len(latents) // self._n_positions

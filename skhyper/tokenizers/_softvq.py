@@ -308,22 +308,19 @@ class SoftVQTokenizer(BaseTokenizer):
                 f"sum to {proba[off[0]].sum():g}; they must be at least 0 and sum to "
                 "1. Divide rows by their sums."
             )
-        return self._decode_mean(self._mean(proba)).astype(self._dtype, copy=False)
+        return self._decode_points(self._mean(proba)).astype(self._dtype, copy=False)
 
     def _quantized_points(self, X: NDArray[Any]) -> FloatArray:
         return self._mean(self._posterior(X))
 
     def _reconstruct(self, X: NDArray[Any]) -> FloatArray:
-        return self._decode_mean(self._quantized_points(X))
+        return self._decode_points(self._quantized_points(X))
 
     def _mean(self, proba: FloatArray) -> FloatArray:
         """Return the points that the decoder gets, one a row of probabilities."""
         proba = proba.astype(np.float64, copy=False)
         (codes,) = self.codebooks_
         return np.asarray(posterior_mean(self._manifold(), proba, codes))
-
-    def _decode_mean(self, points: FloatArray) -> FloatArray:
-        return self._decode_latents(np.asarray(self._manifold().logmap0(points)))
 
     def _posterior(self, X: NDArray[Any]) -> FloatArray:
         """Return the posterior of each position, row by row."""

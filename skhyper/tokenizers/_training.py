@@ -159,9 +159,13 @@ class TrainedCoder(CallbackSupportMixin, NetworkCoder):
         self._widths()
         return sizes
 
+    def _n_latents(self, n_rows: int) -> int:
+        """Return how many latents some rows have, before there is a network."""
+        return n_rows * math.prod(grid_shape(self.input_shape))
+
     def _check_enough(self, X: NDArray[Any], sizes: list[int]) -> None:
         """Raise a ValueError if there are fewer latents than codes of a level."""
-        n_latents = len(X) * math.prod(grid_shape(self.input_shape))
+        n_latents = self._n_latents(len(X))
         if max(sizes) > n_latents:
             each = "" if n_latents == len(X) else f" with {n_latents} latents"
             raise ValueError(

@@ -115,7 +115,7 @@ def law(n_sets, n_rows=3, spaces=SPACES, max_examples=6):
 
     def decorate(test):
         drawn = given(shares=vector_sets(n_sets, n_rows))(test)
-        quiet = settings(derandomize=True, max_examples=max_examples)
+        quiet = settings(max_examples=max_examples)
         return pytest.mark.parametrize("space", spaces, ids=str)(quiet(drawn))
 
     return decorate

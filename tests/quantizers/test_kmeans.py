@@ -19,7 +19,7 @@ from skhyper.quantizers._lloyd import Cloud, _ChordsToPoints, seed_centers
 from . import twins
 
 SEEDS = st.integers(0, 2**32 - 1)
-quick = settings(derandomize=True, max_examples=15)
+quick = settings(max_examples=15)
 
 
 def cloud_of(seed, n=60, d=3, radius=2.0, repeats=True):

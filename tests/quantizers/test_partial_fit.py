@@ -28,7 +28,7 @@ from skhyper.quantizers._online import absorb, masses
 from . import twins
 
 SEEDS = st.integers(0, 2**32 - 1)
-quick = settings(derandomize=True, max_examples=15)
+quick = settings(max_examples=15)
 
 
 def kmeans(**parameters):
