@@ -177,7 +177,7 @@ def transformers_seconds(
         return list(node)
 
     rows = [
-        torch.from_numpy(codes[np.searchsorted(model.items_, user)][::-1].copy())
+        torch.from_numpy(codes[np.searchsorted(model.items_, user)])
         for user in (user[-model.max_history :] for user in users)
     ]
     start = time.perf_counter()
@@ -201,7 +201,7 @@ def one_user(
     network: Any, tree: dict, model: GenerativeRecommender, history: np.ndarray
 ) -> list:
     """Search for one user as `transformers` does: allowed tokens, beam by beam."""
-    rows = np.searchsorted(model.items_, history[::-1][: model.max_history])
+    rows = np.searchsorted(model.items_, history[-model.max_history :])
     source = torch.from_numpy(model.codes_[rows].reshape(1, -1))
     step = network._stepper(source)
     beams = [(0.0, tree)]

@@ -343,9 +343,10 @@ GENERATIVE_RECOMMENDER_HRQ = Preset(
     notes="The paper names T5 and its widths. Layers, dropout and batches are those of "
     "TIGER, arXiv:2305.05065, whose rate is 0.01 for 10,000 steps and falls with the "
     "root of the step; its 200,000 steps are 390 epochs of Beauty. Here the rate "
-    "stays, gradients are cut to length 1, positions are learnt where T5 has relative "
-    "ones, and no token tells the user, as TIGER has it. The paper keeps the weights "
-    "that rank best in validation, and early_stopping the likeliest. Name the index.",
+    "stays, gradients are cut to length 1, the encoder reads an item without those "
+    "that come later, and no token tells the user, as TIGER has it. The paper keeps "
+    "the weights that rank best in validation, and early_stopping the likeliest. Name "
+    "the index.",
 )
 
 

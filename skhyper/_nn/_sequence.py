@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.optim.lr_scheduler import LinearLR
 
 from skhyper._nn._codebooks import adamw
 from skhyper._nn._optimizers import load_optimizer_arrays, optimizer_arrays
@@ -152,11 +153,15 @@ class SequenceTrainer:
         self._optimizer = adamw(
             list(model.parameters()), settings.learning_rate, WEIGHT_DECAY
         )
+        self._schedule: LinearLR | None = None
 
     def run(self, n_epochs: int) -> History:
         """Train until nothing improves, at most `n_epochs`; keep the best weights."""
         history = History(validation_errors=[] if self.validation else None)
         best, lowest, stalled = self._snapshot(), float("inf"), 0
+        if self.settings.schedule == "linear":
+            n_steps = n_epochs * self._n_batches
+            self._schedule = LinearLR(self._optimizer, 1.0, 0.0, n_steps)
         try:
             for epoch in range(1, n_epochs + 1):
                 self.observer.begin()
@@ -229,16 +234,21 @@ class SequenceTrainer:
                 loss.backward()
                 self._clip()
                 self._optimizer.step()
+                if self._schedule is not None:
+                    self._schedule.step()
                 total += loss.detach() * (len(rows) / len(codes))
         return float(total)
 
+    @property
+    def _n_batches(self) -> int:
+        return -(-len(self.training[0]) // self.settings.batch_size)
+
     def _batches(self) -> Sequence[torch.Tensor]:
         """Return the rows of each batch: in random order, of like lengths if any."""
-        order, size = self._order(), self.settings.batch_size
-        n_batches = -(-len(order) // size)
+        order, n_batches = self._order(), self._n_batches
         if self._lengths is None:
             return order.tensor_split(n_batches)
-        pool = torch.arange(len(order)) // (POOL_BATCHES * size)
+        pool = torch.arange(len(order)) // (POOL_BATCHES * self.settings.batch_size)
         place = pool * (self._lengths.max() + 1) + self._lengths[order]
         batches = order[place.argsort(stable=True)].tensor_split(n_batches)
         drawn = torch.randperm(n_batches, generator=self._generator)

@@ -53,6 +53,7 @@ class Settings:
     tol: float
     seed: int
     precision: str = "float32"  # of products, see `resolve_precision`
+    schedule: str = "constant"  # of the learning rate, or "linear"
 
 
 @dataclass

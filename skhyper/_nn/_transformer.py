@@ -29,7 +29,11 @@ def _attention(
     mask: torch.Tensor | None = None,
     causal: bool = False,
 ) -> torch.Tensor:
-    """Return the values' means at each query, in (n, n_heads, n_columns, width)."""
+    """Return the values' means at each query, in (n, n_heads, n_columns, width).
+
+    A `mask` is added to the logarithms of their weights.
+    """
+    mask = None if mask is None else mask.to(queries.dtype)
     if queries.device.type != "cpu" or queries.dtype == torch.float32:
         return functional.scaled_dot_product_attention(
             queries, keys, values, mask, is_causal=causal
@@ -37,9 +41,10 @@ def _attention(
     # torch's kernel for the CPU takes longer in bfloat16 than in float32
     scores = (queries / math.sqrt(queries.shape[-1])) @ keys.transpose(-1, -2)
     if causal:
-        mask = scores.new_ones(scores.shape[-2:], dtype=torch.bool).tril()
+        n_columns = scores.shape[-1]
+        mask = scores.new_full((n_columns, n_columns), -torch.inf).triu(1)
     if mask is not None:
-        scores = scores.masked_fill(~mask, -torch.inf)
+        scores = scores + mask
     return torch.softmax(scores, dim=-1) @ values
 
 
@@ -97,7 +102,7 @@ class Block(nn.Module):
     ) -> torch.Tensor:
         """Return all columns, or with the `past` of a row the one that comes next.
 
-        A `mask` is True where there is something to attend to.
+        A `mask` is added to the logarithms of the weights of attention.
         """
         x = x + self.dropout(self._attend(self.norm_attention(x), past, mask))
         return x + self.dropout(self.mlp(self.norm_mlp(x)))

@@ -27,13 +27,15 @@ BEAM_ROWS = 512
 
 Step = Callable[[int, torch.Tensor, torch.Tensor], torch.Tensor]
 
+# what each block of the decoder reads, and the mask of its attention, if any
+Reader = tuple[list[KeysValues], torch.Tensor | None]
+
 
 class CodeTranslator(CodeModel):
     """The distribution of each token of a code, given a source and those before it.
 
-    A source is a row of tokens, such as another code, or the codes of several items one
-    after the other. -1 stands for no token. Rows of a source and its code side by side
-    are pairs, which all methods but `beam` take.
+    A source is a row of tokens, such as another code. Rows of a source and its code
+    side by side are pairs, which all methods but `beam` take.
 
     Parameters
     ----------
@@ -43,9 +45,7 @@ class CodeTranslator(CodeModel):
         The same of a source; if it has more columns, they take the sizes in turn. None
         if sources are made of the same codes, with which they share the embeddings.
     source_width : int
-        The most columns of a source.
-    padded : bool
-        Whether sources may have -1.
+        Number of columns of a source.
     width, n_blocks, n_heads, hidden, dropout
         As in `CodeModel`, of encoder and decoder.
 
@@ -69,7 +69,6 @@ class CodeTranslator(CodeModel):
         n_heads: int,
         hidden: int | None = None,
         dropout: float = 0.0,
-        padded: bool = False,
     ) -> None:
         super().__init__(
             sizes,
@@ -80,7 +79,6 @@ class CodeTranslator(CodeModel):
             hidden=hidden,
             dropout=dropout,
         )
-        self.padded = padded
         self.source_columns = nn.Parameter(torch.empty(source_width, width))
         nn.init.normal_(self.source_columns, std=EMBEDDING_SCALE)
         self.source_tokens = None
@@ -114,39 +112,43 @@ class CodeTranslator(CodeModel):
         which = None
         if self.training:  # in use, every product keeps its shape
             source, which = _merge_neighbours(source)
-        encoded, mask = self._encode(source)
-        opened = self._open(encoded)
+        opened, mask = self._reader(source)
         if which is not None:
             opened = [
                 (keys.index_select(0, which), values.index_select(0, which))
                 for keys, values in opened
             ]
-            mask = None if mask is None else mask[which]
-        x = self._inputs(target)
-        for block, reading, pages in zip(
-            self.blocks, self.readings, opened, strict=True
-        ):
-            x = block(reading(x, pages, mask))
-        return self._losses(x, target)
+        return self._losses(self._decode(target, opened, mask), target)
 
     def _split(self, pairs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return sources and codes."""
         return pairs[:, : -self.n_columns], pairs[:, -self.n_columns :]
 
-    def _encode(self, source: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return what can be read of sources, and where there is something to read."""
-        width = source.shape[1]
+    def _reader(self, source: torch.Tensor) -> Reader:
+        """Return what the decoder reads of sources, and how."""
         table = self.tokens if self.source_tokens is None else self.source_tokens
-        mask = (source >= 0)[:, None, None, :] if self.padded else None
-        tokens = table(source.clamp(min=0) + self.first_of_source[:width])
-        x = self.dropout(self.source_columns[:width] + tokens)
+        x = self.dropout(self.source_columns + table(source + self.first_of_source))
         for block in self.encoder:
-            x = block(x, mask=mask)
-        return self.source_norm(x), mask
+            x = block(x)
+        return self._open(self.source_norm(x)), None
 
     def _open(self, encoded: torch.Tensor) -> list[KeysValues]:
         """Return what each block reads in encoded sources."""
         return [cast(Reading, reading).open(encoded) for reading in self.readings]
+
+    def _decode(
+        self,
+        target: torch.Tensor,
+        opened: list[KeysValues],
+        mask: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """Return what the blocks make of all columns of codes."""
+        x = self._inputs(target)
+        for block, reading, pages in zip(
+            self.blocks, self.readings, opened, strict=True
+        ):
+            x = block(reading(x, pages, mask))
+        return x
 
     def beam(
         self,
@@ -200,8 +202,7 @@ class CodeTranslator(CodeModel):
         It takes the column, the tokens of the one before it, and the rows of the
         last call that these continue.
         """
-        encoded, mask = self._encode(source.to(self.device))
-        opened = self._open(encoded)
+        opened, mask = self._reader(source.to(self.device))
         pasts = [Past(self.n_columns) for _ in self.blocks]
 
         def step(

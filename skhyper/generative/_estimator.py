@@ -43,6 +43,7 @@ class CodeEstimator(CallbackSupportMixin, BaseEstimator, ABC):
         "batch_size": [COUNT],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "early_stopping": ["boolean"],
+        "learning_rate_schedule": [StrOptions({"constant", "linear"})],
         "n_iter_no_change": [COUNT],
         "tol": [Interval(Real, 0, None, closed="left")],
         "random_state": ["random_state"],
@@ -58,6 +59,7 @@ class CodeEstimator(CallbackSupportMixin, BaseEstimator, ABC):
     max_iter: int
     batch_size: int
     learning_rate: float
+    learning_rate_schedule: str
     early_stopping: bool
     validation_fraction: float
     n_iter_no_change: int
@@ -154,14 +156,19 @@ class CodeEstimator(CallbackSupportMixin, BaseEstimator, ABC):
         from skhyper._nn._train import Settings
 
         settings = Settings(
-            batch_size=self.batch_size,
+            batch_size=self._rows_of_batch(training[0]),
             learning_rate=self.learning_rate,
             n_iter_no_change=self.n_iter_no_change,
             tol=self.tol,
             seed=seed,
             precision=self.precision,
+            schedule=self.learning_rate_schedule,
         )
         return self._trainer_class()(model, training, settings, *observed)
+
+    def _rows_of_batch(self, rows: Any) -> int:
+        """Return how many rows make a batch of `batch_size`."""
+        return self.batch_size
 
     def _trainer_class(self) -> Any:
         from skhyper._nn._sequence import SequenceTrainer

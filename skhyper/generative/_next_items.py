@@ -1,4 +1,4 @@
-"""What the next item is learnt from: it, and the items before it, as rows of codes."""
+"""What the next items are learnt from: sequences of codes, in windows."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ IntArray = NDArray[np.int64]
 
 
 class NextItems:
-    """Items and the histories before them, as rows of codes made when asked for.
+    """Windows of sequences, as rows of codes made when asked for.
 
-    A row has the codes of the history, the latest item first, -1 as far as the longest
-    history asked for, and the code of the item.
+    A row has the number of its first item to predict, the codes of all its items, the
+    oldest first, and -1 as far as the longest one asked for. A sequence that is longer
+    than a window has several: each predicts its last items, given at least half of the
+    width, and no item is predicted twice.
 
     Parameters
     ----------
@@ -23,15 +25,16 @@ class NextItems:
     codes : int64 array (n_items, n_levels)
         The code of each item.
     width : int
-        How many items of a history to give.
-    at : int64 array, optional
-        The places in ``histories.rows`` of the items. All but those that begin a
-        sequence if not given.
+        How many items of a history to give, at most.
+    last_only : bool
+        Whether to predict only the last item of each sequence.
 
     Attributes
     ----------
     lengths : int64 array
-        Number of items of each row's history, in rising order.
+        Number of items of each row.
+    n_targets : int64 array
+        How many of these are to be predicted.
     """
 
     def __init__(
@@ -39,29 +42,45 @@ class NextItems:
         histories: Histories,
         codes: IntArray,
         width: int,
-        at: IntArray | None = None,
+        *,
+        last_only: bool = False,
     ) -> None:
-        self.histories, self.width = histories, width
-        # a history's place without an item, -1, takes the last row
-        self.codes = np.vstack([codes, np.full(codes.shape[1], -1)])
-        n_before = np.arange(len(histories.rows)) - histories.starts[histories.owners]
-        at = np.flatnonzero(n_before) if at is None else at
-        lengths = np.minimum(n_before[at], width)
-        order = np.argsort(lengths, kind="stable")
-        self.at, self.lengths = at[order], lengths[order]
-        self.owners = histories.owners[self.at]
+        self._items, self._histories, self._width = histories.rows, histories, width
+        # the place after a sequence's end, -1, takes the last row
+        self._codes = np.vstack([codes, np.full(codes.shape[1], -1)])
+        starts, ends = histories.starts[:-1], histories.starts[1:]
+        step = max(1, width // 2)
+        n_left = 0 if last_only else np.maximum(0, ends - starts - width - 1)
+        n_windows = np.where(ends - starts > 1, 1 - (-n_left // step), 0)
+        owner = np.repeat(np.arange(len(starts)), n_windows)
+        # the window that ends last has number 0
+        number = np.arange(len(owner)) - np.repeat(
+            np.cumsum(n_windows) - n_windows, n_windows
+        )
+        self._ends = ends[owner] - number * step
+        self._begins = np.maximum(starts[owner], self._ends - width - 1)
+        is_first = number == n_windows[owner] - 1
+        self._firsts = np.where(is_first, self._begins + 1, self._ends - step)
+        if last_only:
+            self._firsts = self._ends - 1
+        self.lengths = self._ends - self._begins
+        self.n_targets = self._ends - self._firsts
 
     def __len__(self) -> int:
-        return len(self.at)
+        return len(self.lengths)
 
     def __getitem__(self, which: IntArray) -> IntArray:
-        at, width = self.at[which], int(self.lengths[which].max())
-        seen = self.histories.window(at, self.owners[which], width)
-        items = np.column_stack([seen[:, ::-1], self.histories.rows[at]])
-        return self.codes[items].reshape(len(at), -1)
+        begins = self._begins[which]
+        at = begins[:, None] + np.arange(int(self.lengths[which].max()))
+        inside = at < self._ends[which][:, None]
+        items = np.where(inside, self._items[np.where(inside, at, 0)], -1)
+        codes = self._codes[items].reshape(len(at), -1)
+        return np.column_stack([self._firsts[which] - begins, codes])
 
     def split_last(self) -> tuple[NextItems, NextItems]:
         """Return the rows of all items but the last of each sequence, and of these."""
-        last = np.isin(self.at, self.histories.starts[1:] - 1)
-        given = self.histories, self.codes[:-1], self.width
-        return NextItems(*given, self.at[~last]), NextItems(*given, self.at[last])
+        given = self._codes[:-1], self._width
+        return (
+            NextItems(self._histories.without_last(), *given),
+            NextItems(self._histories, *given, last_only=True),
+        )

@@ -61,6 +61,9 @@ class TokenPrior(DensityMixin, CodeEstimator):
         Rows of a batch.
     learning_rate : float, default=1e-3
         Step size of AdamW.
+    learning_rate_schedule : {"constant", "linear"}, default="constant"
+        Whether the step size stays, or falls evenly to nothing over `max_iter` epochs,
+        which leaves less of the noise of the last batches in the weights.
     early_stopping : bool, default=True
         Set rows aside, stop once their log-likelihood does not rise any more, and keep
         the weights of its maximum. If False, the training rows take their place, which
@@ -158,6 +161,7 @@ class TokenPrior(DensityMixin, CodeEstimator):
         max_iter: int = 100,
         batch_size: int = 64,
         learning_rate: float = 1e-3,
+        learning_rate_schedule: str = "constant",
         early_stopping: bool = True,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
@@ -176,6 +180,7 @@ class TokenPrior(DensityMixin, CodeEstimator):
         self.max_iter = max_iter
         self.batch_size = batch_size
         self.learning_rate = learning_rate
+        self.learning_rate_schedule = learning_rate_schedule
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change

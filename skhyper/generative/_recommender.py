@@ -60,10 +60,13 @@ class GenerativeRecommender(NextItemRecommender, CodeEstimator):
         Share of what each part of the network puts out that is dropped in training.
     max_iter : int, default=20
         The most epochs.
-    batch_size : int, default=256
-        Histories of a batch.
+    batch_size : int, default=128
+        About how many items of a batch are learnt from; a batch has whole sequences.
     learning_rate : float, default=1e-3
         Step size of AdamW.
+    learning_rate_schedule : {"constant", "linear"}, default="constant"
+        Whether the step size stays, or falls evenly to nothing over `max_iter` epochs,
+        which leaves less of the noise of the last batches in the weights.
     beam_size : int, default=20
         How many prefixes the search follows; `recommend` follows no fewer than it is to
         return. More find likelier items, in a time that grows with them. It counts
@@ -114,11 +117,14 @@ class GenerativeRecommender(NextItemRecommender, CodeEstimator):
 
     Notes
     -----
-    Every item of a sequence but the first is learnt from, given those before it. The
-    network is that of `GenerativeRetriever`. Its source are the codes of the items, the
-    latest first, so that a learnt position says how long ago an item was. Batches are
-    of histories of like lengths. What is recommended to a user does not depend on the
-    others.
+    Every item of a sequence but the first is learnt from, given those before it: the
+    last `max_history` of them, or in longer sequences at least half as many. The
+    network is an encoder of the codes of the items and a decoder of the next code, as
+    in T5. The encoder reads an item with those before it and not with later ones, so
+    that it reads a sequence once for all of its items that are learnt from, in a third
+    of the time of reading each item's history. How many items ago an item was shifts
+    the attention that it gets, by learnt numbers. Batches are of sequences of like
+    lengths. What is recommended to a user does not depend on the others.
 
     Since each item has a code of its own, a right code is the right item, and the
     figures are those of items. The paper's last token is a counter, too [1]_.
@@ -139,7 +145,7 @@ class GenerativeRecommender(NextItemRecommender, CodeEstimator):
     ...     d_model=32,
     ...     n_layers=1,
     ...     learning_rate=0.01,
-    ...     max_iter=40,
+    ...     max_iter=60,
     ...     random_state=0,
     ... )
     >>> cycle = ["cup", "ink", "mug", "pen"] * 2
@@ -173,8 +179,9 @@ class GenerativeRecommender(NextItemRecommender, CodeEstimator):
         dim_feedforward: int | None = None,
         dropout: float = 0.1,
         max_iter: int = 20,
-        batch_size: int = 256,
+        batch_size: int = 128,
         learning_rate: float = 1e-3,
+        learning_rate_schedule: str = "constant",
         beam_size: int = 20,
         early_stopping: bool = False,
         n_iter_no_change: int = 10,
@@ -194,6 +201,7 @@ class GenerativeRecommender(NextItemRecommender, CodeEstimator):
         self.max_iter = max_iter
         self.batch_size = batch_size
         self.learning_rate = learning_rate
+        self.learning_rate_schedule = learning_rate_schedule
         self.beam_size = beam_size
         self.early_stopping = early_stopping
         self.n_iter_no_change = n_iter_no_change
@@ -241,7 +249,7 @@ class GenerativeRecommender(NextItemRecommender, CodeEstimator):
         examples: Any = NextItems(histories, catalogue["codes_"], max_history)
         self._learn(
             examples,
-            np.ones(len(examples)),
+            examples.n_targets,
             {**catalogue, "_max_history": max_history},
             X=sequences,
             y=y,
@@ -311,7 +319,7 @@ class GenerativeRecommender(NextItemRecommender, CodeEstimator):
         model = self._build(found, seed, float(self.dropout))
         if known:
             model.load_weights(self.weights_)
-        trainer = self._trainer(model, (examples, np.ones(len(examples))), seed)
+        trainer = self._trainer(model, (examples, examples.n_targets), seed)
         trainer.load_state(online["state"])
         history = History([*self.loss_curve_] if known else [])
         n_before = len(history.loss_curve)
@@ -367,13 +375,13 @@ class GenerativeRecommender(NextItemRecommender, CodeEstimator):
         trie, items = self._tree()
         network, beam_size = self._network(), max(k, int(self.beam_size))
         codes = np.vstack([self.codes_, np.full(self.codes_.shape[1], -1)])
+        seen = histories.tails(self._max_history)
         steps = -(-histories.lengths // LENGTH_STEP) * LENGTH_STEP
         widths = np.minimum(steps, self._max_history)
         ranked = np.empty((len(widths), k), dtype=np.int64)
         for width in np.unique(widths):
             which = np.flatnonzero(widths == width)
-            seen = histories.window(histories.starts[which + 1], which, int(width))
-            source = codes[seen[:, ::-1]].reshape(len(which), -1)
+            source = codes[seen[which, :width]].reshape(len(which), -1)
             found, _ = network.beam(source, trie, k, beam_size)
             ranked[which] = items[found]
         return ranked
@@ -400,19 +408,19 @@ class GenerativeRecommender(NextItemRecommender, CodeEstimator):
                 "leaves none to train on: no sequence has 3 items. Give longer ones or "
                 "early_stopping=False."
             )
-        return tuple((part, np.ones(len(part))) for part in (train, held_out))
+        return tuple((part, part.n_targets) for part in (train, held_out))
+
+    def _rows_of_batch(self, rows: NextItems) -> int:
+        return max(1, round(self.batch_size / float(rows.n_targets.mean())))
 
     def _new_network(self, found: Mapping[str, Any], dropout: float) -> Any:
-        from skhyper._nn._translator import CodeTranslator
+        from skhyper._nn._histories import HistoryTranslator
 
-        sizes = found["codebook_sizes_"].tolist()
-        return CodeTranslator(
-            sizes,
-            None,
-            found["_max_history"] * len(sizes),
+        return HistoryTranslator(
+            found["codebook_sizes_"].tolist(),
+            found["_max_history"],
             **found["_shape"],
             dropout=dropout,
-            padded=True,
         )
 
 

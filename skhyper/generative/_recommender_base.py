@@ -48,21 +48,12 @@ class Histories(NamedTuple):
         kept[self.starts[1:] - 1] = False
         return Histories(self.rows[kept], self.starts - np.arange(len(self.starts)))
 
-    def window(self, ends: IntArray, which: IntArray, width: int) -> IntArray:
-        """Return the `width` items before places, (n, width), -1 where there are fewer.
-
-        Parameters
-        ----------
-        ends : int64 array (n,)
-            A place in `rows`: the first that is not to be seen.
-        which : int64 array (n,)
-            The sequence that it belongs to.
-        width : int
-            How many items to return; they end at the last column.
-        """
-        at = ends[:, None] - np.arange(width, 0, -1)
-        inside = at >= self.starts[which][:, None]
-        return np.where(inside, self.rows[np.where(inside, at, 0)], -1)
+    def tails(self, width: int) -> IntArray:
+        """Return the last items of each sequence, (n, width), and -1 after the last."""
+        ends = self.starts[1:, None]
+        first = np.maximum(self.starts[:-1, None], ends - width)
+        at = first + np.arange(width)
+        return np.where(at < ends, self.rows[np.minimum(at, ends - 1)], -1)
 
 
 def check_sequences(

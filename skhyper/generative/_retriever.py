@@ -50,6 +50,9 @@ class GenerativeRetriever(CodeEstimator):
         Pairs of a batch.
     learning_rate : float, default=1e-3
         Step size of AdamW.
+    learning_rate_schedule : {"constant", "linear"}, default="constant"
+        Whether the step size stays, or falls evenly to nothing over `max_iter` epochs,
+        which leaves less of the noise of the last batches in the weights.
     beam_size : int, default=20
         How many prefixes the search follows; `predict` follows no fewer than it is to
         return. More find likelier codes, in a time that grows with them. It counts
@@ -162,6 +165,7 @@ class GenerativeRetriever(CodeEstimator):
         max_iter: int = 20,
         batch_size: int = 256,
         learning_rate: float = 1e-3,
+        learning_rate_schedule: str = "constant",
         beam_size: int = 20,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
@@ -180,6 +184,7 @@ class GenerativeRetriever(CodeEstimator):
         self.max_iter = max_iter
         self.batch_size = batch_size
         self.learning_rate = learning_rate
+        self.learning_rate_schedule = learning_rate_schedule
         self.beam_size = beam_size
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction

@@ -44,6 +44,9 @@ class SASRecRecommender(ScoringRecommender, CodeEstimator):
         Sequences of a batch.
     learning_rate : float, default=1e-3
         Step size of AdamW.
+    learning_rate_schedule : {"constant", "linear"}, default="constant"
+        Whether the step size stays, or falls evenly to nothing over `max_iter` epochs,
+        which leaves less of the noise of the last batches in the weights.
     early_stopping : bool, default=True
         Hold the last item of each sequence out, stop once the NDCG@10 of these items
         does not rise any more, and keep the weights of its maximum. If False, all items
@@ -135,6 +138,7 @@ class SASRecRecommender(ScoringRecommender, CodeEstimator):
         max_iter: int = 200,
         batch_size: int = 128,
         learning_rate: float = 1e-3,
+        learning_rate_schedule: str = "constant",
         early_stopping: bool = True,
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
@@ -151,6 +155,7 @@ class SASRecRecommender(ScoringRecommender, CodeEstimator):
         self.max_iter = max_iter
         self.batch_size = batch_size
         self.learning_rate = learning_rate
+        self.learning_rate_schedule = learning_rate_schedule
         self.early_stopping = early_stopping
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
@@ -196,7 +201,7 @@ class SASRecRecommender(ScoringRecommender, CodeEstimator):
         ids, histories = read_sequences(sequences, items, min_length=2)
         # of each sequence the history and what comes next, and what is held out
         width = int(self.max_history) + 1 + bool(self.early_stopping)
-        rows, weight = _last_items(histories, width), np.ones(len(histories.lengths))
+        rows, weight = histories.tails(width), np.ones(len(histories.lengths))
         return self._learn(rows, weight, {"items_": ids}, X=sequences, y=y)
 
     def _split(
@@ -232,16 +237,8 @@ class SASRecRecommender(ScoringRecommender, CodeEstimator):
         return NextItemTrainer
 
     def _scores(self, histories: Histories) -> NDArray[Any]:
-        rows = _last_items(histories, self._shape["max_history"])
+        rows = histories.tails(self._shape["max_history"])
         return np.asarray(self._network().scores(rows))
-
-
-def _last_items(histories: Histories, width: int) -> IntArray:
-    """Return the last items of each sequence, (n, width), with -1 after the last."""
-    ends = histories.starts[1:, None]
-    first = np.maximum(histories.starts[:-1, None], ends - width)
-    at = first + np.arange(width)
-    return np.where(at < ends, histories.rows[np.minimum(at, ends - 1)], -1)
 
 
 def _by_transitions(rows: IntArray) -> Rows:

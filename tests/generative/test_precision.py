@@ -102,8 +102,8 @@ def test_auto_where_torch_does_not_know_the_processor(monkeypatch):
 def test_attention_is_that_of_torch(case):
     generator = torch.Generator().manual_seed(0)
     queries, keys, values = torch.randn(3, 5, 2, 7, 4, generator=generator)
-    mask = torch.rand(5, 1, 1, 7, generator=generator) > 0.4
-    mask[..., 0] = True
+    mask = torch.randn(5, 2, 1, 7, generator=generator)
+    mask[..., 3:5] = -1e9
     given = {"all": (None, False), "causal": (None, True), "mask": (mask, False)}[case]
     expected = scaled_dot_product_attention(
         queries, keys, values, given[0], is_causal=given[1]

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from skhyper._nn._sasrec import ItemTransformer
 from skhyper.callbacks import EarlyStopping
 from skhyper.generative._baselines import MarkovRecommender
-from skhyper.generative._sasrec import SASRecRecommender, _last_items
+from skhyper.generative._sasrec import SASRecRecommender
 from skhyper.generative._scoring import read_sequences
 from skhyper.metrics import ndcg_at_k
 
@@ -283,7 +283,7 @@ def test_columns_hold_the_last_items():
     sequences = draw_sequences(30)
     _, histories = read_sequences(sequences, range(N_ITEMS))
     for width in (1, 4, 20):
-        assert_array_equal(_last_items(histories, width), rows_of(sequences, width))
+        assert_array_equal(histories.tails(width), rows_of(sequences, width))
 
 
 # scikit-learn's contract
