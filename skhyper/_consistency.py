@@ -137,10 +137,11 @@ def _transformer_shapes(estimator: Any) -> Shapes:
     sizes = estimator.codebook_sizes_
     n_columns = len(sizes)
     if isinstance(estimator, skhyper.GenerativeRecommender):
-        n_source = estimator._max_history * n_columns
+        distances = (2, estimator._shape["n_heads"], estimator._max_history)
         yield "codes_", estimator.codes_, (0, n_columns)
         yield "items_", estimator.items_, (len(estimator.codes_),)
-        yield "source_columns", weights["source_columns"], (n_source, wide)
+        yield "source_columns", weights["source_columns"], (n_columns, wide)
+        yield "recency", weights["recency"], distances
     elif isinstance(estimator, skhyper.GenerativeRetriever):
         n_features = estimator.n_features_in_
         query_sizes = estimator.query_codebook_sizes_

@@ -83,7 +83,8 @@ class PairTrainer:
                 good = self._snapshot()
                 history.loss_curve.append(loss)
                 history.training_errors.append(loss)
-                if self.observer.end(history if self._is_whole() else None):
+                history.complete = self._is_whole()
+                if self.observer.end(history):
                     break
         except KeyboardInterrupt:
             warn_user(
@@ -92,6 +93,7 @@ class PairTrainer:
             )
         self._restore(good)
         self._complete()
+        history.complete = True
         return history
 
     def _is_whole(self) -> bool:

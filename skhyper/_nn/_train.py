@@ -64,6 +64,7 @@ class History:
     training_errors: list[float] = field(default_factory=list)
     validation_errors: list[float] | None = None  # if there are validation rows
     best_epoch: int = 0
+    complete: bool = True  # whether all is there that is to be learnt
 
 
 class Trainer:

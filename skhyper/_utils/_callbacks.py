@@ -72,7 +72,8 @@ class EpochReports:
 
     def _end(self, task: Any, history: Any) -> Any:
         # in the pretraining there is nothing yet that could encode
-        attributes = None if history is None else lambda: self._attributes(history)
+        usable = history is not None and history.complete
+        attributes = (lambda: self._attributes(history)) if usable else None
         return task.call_on_fit_task_end(
             **self._data, reconstruction_attributes=attributes
         )
