@@ -72,7 +72,7 @@ for item in shelf:
 # The recommender reads the codes of a history and writes that of the next item; a beam
 # search keeps to codes that items have. Beside it are random codes, which know nothing
 # of the descriptions, and methods without any code.
-settings = {"d_model": 64, "dim_feedforward": 128, "max_iter": 12, "random_state": 0}
+settings = {"d_model": 64, "dim_feedforward": 128, "max_iter": 20, "random_state": 0}
 random_codes = np.random.default_rng(0).integers(0, 32, size=codes.shape)
 random_index = CodeIndex(unique="reassign").fit(random_codes, store.item_ids)
 recommenders = {
