@@ -3,6 +3,7 @@
 import os
 
 import matplotlib
+from docutils import nodes
 
 import skhyper
 
@@ -92,6 +93,14 @@ def name_the_accuracy(app, what, name, obj, options, lines):
     lines[:] = [line.replace(link, "accuracy") for line in lines]
 
 
+def unlink_measures(app, doctree):
+    """Keep docutils from taking Recall@10 for somebody's address."""
+    for node in list(doctree.findall(nodes.reference)):
+        if node.get("refuri", "").startswith("mailto:"):
+            node.replace_self(nodes.Text(node.astext()))
+
+
 def setup(app):
     """Register what Sphinx is to call."""
     app.connect("autodoc-process-docstring", name_the_accuracy)
+    app.connect("doctree-read", unlink_measures)
