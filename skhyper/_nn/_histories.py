@@ -88,12 +88,12 @@ class HistoryTranslator(CodeTranslator):
         encoder, reading = self._shifts(n_items)
         opened = self._open(self._encoded(source, encoder))
         last = (source[:, :: self.n_columns] >= 0).sum(dim=1) - 1
-        # one row of tokens reads alike
+        # what comes next reads as the tokens of the last item do
         mask = reading[:, last * self.n_columns].transpose(0, 1)[:, :, None]
         return opened, mask
 
     def _encoded(self, source: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
-        """Return histories as they are read, with items after the last of one."""
+        """Return what the encoder makes of histories, and of their empty columns."""
         n_items = source.shape[1] // self.n_columns
         x = self.tokens(source.clamp(min=0) + self.first_of_source.repeat(n_items))
         x = self.dropout(x + self.source_columns.repeat(n_items, 1))

@@ -45,7 +45,7 @@ class NextItems:
         *,
         last_only: bool = False,
     ) -> None:
-        self._items, self._histories, self._width = histories.rows, histories, width
+        self._histories, self._width = histories, width
         # the place after a sequence's end, -1, takes the last row
         self._codes = np.vstack([codes, np.full(codes.shape[1], -1)])
         starts, ends = histories.starts[:-1], histories.starts[1:]
@@ -73,7 +73,7 @@ class NextItems:
         begins = self._begins[which]
         at = begins[:, None] + np.arange(int(self.lengths[which].max()))
         inside = at < self._ends[which][:, None]
-        items = np.where(inside, self._items[np.where(inside, at, 0)], -1)
+        items = np.where(inside, self._histories.rows[np.where(inside, at, 0)], -1)
         codes = self._codes[items].reshape(len(at), -1)
         return np.column_stack([self._firsts[which] - begins, codes])
 
