@@ -8,10 +8,12 @@ it gets, as in T5.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
+from skhyper._nn._transformer import KeysValues
 from skhyper._nn._translator import CodeTranslator, Reader
 
 # what attention is shifted by where there is nothing to attend to: no probability
@@ -41,26 +43,9 @@ class HistoryTranslator(CodeTranslator):
     """
 
     def __init__(
-        self,
-        sizes: Sequence[int],
-        max_history: int,
-        *,
-        width: int,
-        n_blocks: int,
-        n_heads: int,
-        hidden: int | None = None,
-        dropout: float = 0.0,
+        self, sizes: Sequence[int], max_history: int, *, n_heads: int, **shape: Any
     ) -> None:
-        super().__init__(
-            sizes,
-            None,
-            len(sizes),
-            width=width,
-            n_blocks=n_blocks,
-            n_heads=n_heads,
-            hidden=hidden,
-            dropout=dropout,
-        )
+        super().__init__(sizes, None, len(sizes), n_heads=n_heads, **shape)
         # Of the encoder and of the readings, a number for each distance in items. It
         # starts by falling, in each head more slowly than in the one before (Press et
         # al., "Train Short, Test Long", 2022).
@@ -72,8 +57,7 @@ class HistoryTranslator(CodeTranslator):
         """Return minus the mean log-probability of the items to predict, (n, 1)."""
         first, items = codes[:, :1], codes[:, 1:].unflatten(1, (-1, self.n_columns))
         target = items[:, 1:].flatten(0, 1)
-        encoder, reading = self._shifts(items.shape[1] - 1)
-        opened = self._open(self._encoded(items[:, :-1].flatten(1), encoder))
+        opened, reading = self._read(items[:, :-1].flatten(1))
         x = self._decode(target.clamp(min=0), opened, reading)
         place = torch.arange(1, items.shape[1], device=codes.device)
         wanted = (place >= first) & (items[:, 1:, 0] >= 0)
@@ -84,23 +68,24 @@ class HistoryTranslator(CodeTranslator):
 
     def _reader(self, source: torch.Tensor) -> Reader:
         """Return what the decoder reads of histories after their last items."""
-        n_items = source.shape[1] // self.n_columns
-        encoder, reading = self._shifts(n_items)
-        opened = self._open(self._encoded(source, encoder))
+        opened, reading = self._read(source)
         last = (source[:, :: self.n_columns] >= 0).sum(dim=1) - 1
         # what comes next reads as the tokens of the last item do
         mask = reading[:, last * self.n_columns].transpose(0, 1)[:, :, None]
         return opened, mask
 
-    def _encoded(self, source: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
-        """Return what the encoder makes of histories, and of their empty columns."""
+    def _read(self, source: torch.Tensor) -> tuple[list[KeysValues], torch.Tensor]:
+        """Return what can be read of histories, and what is added from each place.
+
+        Columns after the last item hold nothing that a place before them sees.
+        """
         n_items = source.shape[1] // self.n_columns
+        encoder, reading = self._shifts(n_items)
         x = self.tokens(source.clamp(min=0) + self.first_of_source.repeat(n_items))
         x = self.dropout(x + self.source_columns.repeat(n_items, 1))
         for block in self.encoder:
-            x = block(x, mask=shift)
-        encoded: torch.Tensor = self.source_norm(x)
-        return encoded
+            x = block(x, mask=encoder)
+        return self._open(self.source_norm(x)), reading
 
     def _shifts(self, n_items: int) -> torch.Tensor:
         """Return what is added to attention: of each token to each of a history.
