@@ -1,8 +1,8 @@
 """From codes to recommendations: Amazon Beauty 2014, and what decoding takes.
 
     python benchmarks/recommendation.py [--parts ids decoding trie table] [--quick]
-                                        [--rows SASRec RQ-VAE ...] [--seeds 3]
-                                        [--results recommendation.jsonl]
+                                        [--rows SASRec RQ-VAE ...] [--seeds 0 1 2]
+                                        [--results recommendation]
 
 ``ids``       unique codes for the 12,101 items at 3 x 256: what they cost, how long it
               takes, and whether 1,000 items that come later move any.
@@ -13,13 +13,16 @@
               ``generate`` asks a function for the tokens that are allowed.
 ``trie``      the trie of 1,000,000 codes.
 ``table``     Piekos et al. (2025), Table 2, in kind: Recall and NDCG at 5 and 10 of the
-              last item of each user, among all items; the one before it validates.
-              Random codes, RQ-VAE and HRQ-VAE (the paper's residuals and exact ones)
+              last item of each user, among all items; the one before it validates, and
+              is in the history of the last but never trained on. Random codes, RQ-VAE
+              and HRQ-VAE (the paper's residuals and exact ones), made unique by moves,
               under one recommender, beside popularity, item-kNN, a Markov chain and
-              SASRec; pooled over seeds, with intervals from resampled users.
+              SASRec; pooled over seeds, with intervals from resampled users. Codes are
+              unique, so that a right code is the right item.
 
-Beauty may not ship: SKHYPER_DATA names its folder, see ``data.py``. Each row of the
-table is appended to the results file, and rows that it holds are not repeated.
+Beauty may not ship: SKHYPER_DATA names its folder, see ``data.py``. The results folder
+keeps the codes and each finished row of the table, and nothing that is there is made
+again, so that several runs, one after the other or side by side, fill one table.
 ``--quick`` takes a quarter of the users and of the epochs, which shows the order.
 """
 
@@ -50,7 +53,7 @@ from skhyper.quantizers import ResidualQuantizer
 from skhyper.tokenizers import HRQVAETokenizer, RQVAETokenizer
 
 PARTS = ("ids", "decoding", "trie", "table")
-N_LEVELS, SIZE = 3, 256
+N_ITEMS, N_LEVELS, SIZE = 12_101, 3, 256
 N_BEAMS, N_USERS = 20, 256
 
 # one small transformer and one network of tokens for all rows
@@ -58,9 +61,9 @@ RECOMMENDER = {"d_model": 128, "n_layers": 2, "dim_feedforward": 256, "max_iter"
 TOKENIZER = {"hidden_layer_sizes": (256, 128), "latent_dim": 32, "max_iter": 100}
 SASREC = {"max_iter": 30}
 PEERS = {
-    "popularity": PopularityRecommender,
-    "item-kNN": ItemKNNRecommender,
-    "Markov": MarkovRecommender,
+    "popularity": (PopularityRecommender, [{}]),
+    "item-kNN": (ItemKNNRecommender, [{"decay": d} for d in (1.0, 0.8, 0.6, 0.4, 0.2)]),
+    "Markov": (MarkovRecommender, [{"smoothing": s} for s in (0.1, 0.3, 1.0, 3.0)]),
 }
 TOKENS = {
     "random codes": None,
@@ -104,7 +107,7 @@ def time_ids(X: np.ndarray) -> None:
 def time_decoding(X: np.ndarray, sequences: list[np.ndarray]) -> None:
     """Print the ratio of a dictionary trie, user by user, to the batched search."""
     codes = ResidualQuantizer(N_LEVELS, SIZE, n_init=1, random_state=0).fit_transform(X)
-    index = CodeIndex().fit(codes, np.arange(1, len(X) + 1))
+    index = CodeIndex(unique="reassign").fit(codes, np.arange(1, len(X) + 1))
     settings = {**RECOMMENDER, "max_iter": 1}
     model = GenerativeRecommender(index, **settings, beam_size=N_BEAMS, random_state=0)
     model.fit(sequences[:2000])
@@ -207,11 +210,12 @@ def one_user(
     beams = [(0.0, tree)]
     tokens = parents = torch.zeros(1, dtype=torch.int64)
     for column in range(network.n_columns):
-        logits = torch.log_softmax(step(column, tokens, parents).double(), dim=1)
+        logits = step(column, tokens, parents).double()
         mask = torch.full_like(logits, -torch.inf)
         for i, (_, node) in enumerate(beams):
             mask[i, list(node)] = 0.0
-        total = (logits + mask) + torch.tensor([[b[0]] for b in beams]).double()
+        logits = torch.log_softmax(logits + mask, dim=1)
+        total = logits + torch.tensor([[b[0]] for b in beams]).double()
         best = total.flatten().topk(min(N_BEAMS, int(torch.isfinite(total).sum())))
         parents = best.indices // logits.shape[1]
         tokens = best.indices % logits.shape[1]
@@ -234,46 +238,72 @@ def time_trie() -> None:
     print(f"\ntrie of {len(trie.rows)} codes: {seconds:.2f} s")
 
 
-def fit_row(
-    row: str, seed: int, X: np.ndarray, train: list[np.ndarray], quick: bool
-) -> Any:
-    """Return the recommender of a row, fitted."""
-    share, items = 4 if quick else 1, np.arange(1, len(X) + 1)
+def fit_row(row: str, seed: int, split: Any, options: argparse.Namespace) -> Any:
+    """Return the recommender of a row, fitted; what is to choose, validation does."""
+    share, items = 4 if options.quick else 1, np.arange(1, N_ITEMS + 1)
     if row in PEERS:
-        return PEERS[row]().fit(train, items=items)
+        cls, choices = PEERS[row]
+        tried = [cls(**given).fit(split.train, items=items) for given in choices]
+        histories, targets = split.validation_histories, split.validation_targets
+        recalls = [recall_at_k(targets, m.recommend(histories, 10), 10) for m in tried]
+        print(f"{row}: {[*zip(choices, recalls, strict=True)]}")
+        return tried[int(np.argmax(recalls))]
     if row == "SASRec":
         settings = {**SASREC, "max_iter": SASREC["max_iter"] // share}
-        return SASRecRecommender(**settings, random_state=seed).fit(train, items=items)
+        model = SASRecRecommender(**settings, random_state=seed)
+        # the last item is held out: it is that of validation
+        return model.fit(split.test_histories, items=items)
+    index = make_index(row, seed, options)
+    settings = {**RECOMMENDER, "max_iter": RECOMMENDER["max_iter"] // share}
+    return GenerativeRecommender(index, **settings, random_state=seed).fit(split.train)
+
+
+def make_index(row: str, seed: int, options: argparse.Namespace) -> CodeIndex:
+    """Return the catalogue of a row, by the codes in the results folder."""
+    path = options.results / f"{row} {seed}{' quick' if options.quick else ''}.npy"
+    if not path.exists():
+        np.save(path, make_codes(row, seed, options.quick))
+    return CodeIndex(unique="none").fit(np.load(path), np.arange(1, N_ITEMS + 1))
+
+
+def make_codes(row: str, seed: int, quick: bool) -> np.ndarray:
+    """Return the codes of all items, unique, and say what that took."""
     if TOKENS[row] is None:
         rng = np.random.default_rng(seed)
-        codes = rng.integers(0, SIZE, size=(len(X), N_LEVELS))
+        codes, given = rng.integers(0, SIZE, size=(N_ITEMS, N_LEVELS)), ()
     else:
-        cls, given = TOKENS[row]
-        settings = {**TOKENIZER, "max_iter": TOKENIZER["max_iter"] // share, **given}
-        codes = cls(N_LEVELS, SIZE, **settings, random_state=seed).fit_transform(X)
-    index = CodeIndex().fit(codes, items)
-    settings = {**RECOMMENDER, "max_iter": RECOMMENDER["max_iter"] // share}
-    return GenerativeRecommender(index, **settings, random_state=seed).fit(train)
+        (cls, parts), X = TOKENS[row], load_beauty_embeddings()
+        settings = {**TOKENIZER, **parts}
+        settings["max_iter"] //= 4 if quick else 1
+        tokenizer = cls(N_LEVELS, SIZE, **settings, random_state=seed).fit(X)
+        codes, given = tokenizer.transform(X), (tokenizer, X)
+    items = np.arange(1, N_ITEMS + 1)
+    index = CodeIndex(unique="reassign").fit(codes, items, *given)
+    share = 1 - len(np.unique(codes, axis=0)) / N_ITEMS
+    print(f"{row}, seed {seed}: {share:.2%} of codes collide, {index.n_moved_} moved")
+    return index.lookup(items)
 
 
-def run(row: str, seed: int, quick: bool) -> dict:
+def run(row: str, seed: int, options: argparse.Namespace) -> dict:
     """Fit one row, and rank all items for each user."""
-    X, sequences = load_beauty_embeddings(), load_beauty_sequences()
-    split = leave_one_out(sequences[::4] if quick else sequences)
-    start = time.perf_counter()
-    model = fit_row(row, seed, X, split.train, quick)
-    fitted = time.perf_counter() - start
+    sequences = load_beauty_sequences()
+    split = leave_one_out(sequences[::4] if options.quick else sequences)
+    start = time.process_time()
+    model = fit_row(row, seed, split, options)
+    fitted = time.process_time() - start
     ranked = model.recommend(split.test_histories, 10)
     target = split.test_targets
+    validation = model.recommend(split.validation_histories, 10)
     return {
         "row": row,
         "seed": seed,
-        "quick": quick,
+        "quick": options.quick,
         "recall": recall_at_k(target, ranked, 10, average=False).tolist(),
         "ndcg": ndcg_at_k(target, ranked, 10, average=False).tolist(),
         "recall5": recall_at_k(target, ranked, 5),
         "ndcg5": ndcg_at_k(target, ranked, 5),
-        "seconds": [round(fitted), round(time.perf_counter() - start - fitted)],
+        "validation": recall_at_k(split.validation_targets, validation, 10),
+        "seconds": fitted,
     }
 
 
@@ -291,27 +321,32 @@ def print_table(records: list[dict]) -> None:
             np.mean([r["ndcg"] for r in found]),
         ]
         cells = "".join(f"{100 * figure:8.2f}" for figure in figures)
-        seconds = np.mean([sum(r["seconds"]) for r in found])
+        seconds = np.mean([r["seconds"] for r in found])
         print(f"{row:18}{cells}{len(found):7}{seconds:8.0f}")
-    base = [r["recall"] for r in by_row["RQ-VAE"]]
-    for row in ROWS:
-        other = [r["recall"] for r in by_row[row]]
-        if row != "RQ-VAE" and base and other:
-            n = min(len(base), len(other))
-            test = paired_bootstrap(other[:n], base[:n], random_state=0)
-            gain, low, high = (f"{100 * figure:+.2f}" for figure in test[:3])
-            print(
-                f"R@10, {row} - RQ-VAE: {gain} ({low} to {high}), p={test.p_value:.3f}"
-            )
+    for base in ("RQ-VAE", "SASRec"):
+        for row in ROWS:
+            pairs = [
+                (one["recall"], other["recall"])
+                for one in by_row[row]
+                for other in by_row[base]
+                if row not in (base, *PEERS) and one["seed"] == other["seed"]
+            ]
+            if pairs:
+                test = paired_bootstrap(*zip(*pairs, strict=True), random_state=0)
+                gain, low, high = (f"{100 * figure:+.2f}" for figure in test[:3])
+                print(
+                    f"R@10, {row} - {base}, {len(pairs)} seeds: {gain} ({low} to "
+                    f"{high}), p={test.p_value:.3f}"
+                )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
     parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=ROWS)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--results", type=Path, default=Path("recommendation.jsonl"))
+    parser.add_argument("--results", type=Path, default=Path("recommendation"))
     options = parser.parse_args()
     if "trie" in options.parts:
         time_trie()
@@ -324,18 +359,17 @@ def main() -> None:
         time_decoding(X, sequences)
     if "table" not in options.parts:
         return
-    records = []
-    if options.results.exists():
-        records = [json.loads(line) for line in options.results.open()]
-    done = {(r["row"], r["seed"], r["quick"]) for r in records}
-    for seed in range(options.seeds):
+    options.results.mkdir(exist_ok=True)
+    for seed in options.seeds:
         for row in options.rows:
-            fixed = row in PEERS and seed > 0
-            if fixed or (row, seed, options.quick) in done:
+            name = f"{row} {seed}{' quick' if options.quick else ''}.json"
+            path = options.results / name
+            if path.exists() or (row in PEERS and seed > 0):
                 continue
-            records.append(run(row, seed, options.quick))
-            with options.results.open("a") as file:
-                file.write(json.dumps(records[-1]) + "\n")
+            path.write_text(json.dumps(run(row, seed, options)))
+    records = [
+        json.loads(p.read_text()) for p in sorted(options.results.glob("*.json"))
+    ]
     print_table([r for r in records if r["quick"] == options.quick])
 
 

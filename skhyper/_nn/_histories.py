@@ -2,19 +2,26 @@
 
 A sequence is encoded once for all of its items that are to be predicted, since an item
 is read with those before it alone. How far back an item lies shifts the attention that
-it gets, as in T5.
+it gets, as in T5. A token competes with those alone that codes of the catalogue have
+after the same prefix, in training as in the search.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 
-from skhyper._nn._transformer import KeysValues
+from skhyper._nn._choices import Choices
+from skhyper._nn._codebooks import adamw
+from skhyper._nn._transformer import WEIGHT_DECAY, KeysValues
 from skhyper._nn._translator import CodeTranslator, Reader
+from skhyper._utils._trie import CodeTrie
 
 # what attention is shifted by where there is nothing to attend to: no probability
 NEVER = -1e9
@@ -24,8 +31,9 @@ class HistoryTranslator(CodeTranslator):
     """The distribution of each token of the next item's code, given a history.
 
     A history is a row of codes, one after the other, the oldest first, and -1 after the
-    last. `nats` takes a row for several items of a sequence: how many it begins with
-    that are not to be predicted, and the codes of all.
+    last. An item is read as the sum of its tokens' embeddings. `nats` takes a row for
+    several items of a sequence: how many it begins with that are not to be predicted,
+    and the codes of all.
 
     Parameters
     ----------
@@ -33,6 +41,8 @@ class HistoryTranslator(CodeTranslator):
         Number of tokens of each column of a code.
     max_history : int
         The most items of a history.
+    trie : CodeTrie
+        The codes that there are, whose probabilities add up to 1.
     width, n_blocks, n_heads, hidden, dropout
         As in `CodeModel`, of encoder and decoder.
 
@@ -40,18 +50,55 @@ class HistoryTranslator(CodeTranslator):
     ----------
     C. Raffel et al., "Exploring the Limits of Transfer Learning with a Unified
     Text-to-Text Transformer", JMLR 2020, Section 2.1: attention by distance.
+
+    K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024:
+    steps of the matrices between embeddings and logits.
+
+    F. Morin, Y. Bengio, "Hierarchical Probabilistic Neural Network Language Model",
+    AISTATS 2005: a choice among what there is, at each step down a tree.
     """
 
+    within = True
+
     def __init__(
-        self, sizes: Sequence[int], max_history: int, *, n_heads: int, **shape: Any
+        self,
+        sizes: Sequence[int],
+        max_history: int,
+        trie: CodeTrie,
+        *,
+        n_heads: int,
+        **shape: Any,
     ) -> None:
-        super().__init__(sizes, None, len(sizes), n_heads=n_heads, **shape)
+        super().__init__(sizes, None, 1, n_heads=n_heads, **shape)
+        self.trie, self.choices = trie, Choices(trie)
+        # tokens are read and written by the same vectors, as in T5
+        self.outputs = nn.ModuleList()
+        bounds = np.cumsum([0, *sizes]).tolist()
+        self.often = nn.Parameter(torch.zeros(bounds[-1]))  # is a token, anyhow
+        self._own = [slice(*pair) for pair in itertools.pairwise(bounds)]
         # Of the encoder and of the readings, a number for each distance in items. It
         # starts by falling, in each head more slowly than in the one before (Press et
         # al., "Train Short, Test Long", 2022).
         slope = 4.0 * 2.0 ** (-8.0 * torch.arange(n_heads) / n_heads)
         fall = -slope[:, None] * torch.arange(max_history)
         self.recency = nn.Parameter(fall.repeat(2, 1, 1))
+
+    def optimizers(self, learning_rate: float) -> list[torch.optim.Optimizer]:
+        """Return Muon for the matrices of the blocks, and AdamW for all else.
+
+        Muon's steps are as long as AdamW's, so that both take one rate.
+        """
+        inner = (self.encoder, self.readings, self.blocks)
+        matrices = [w for part in inner for w in part.parameters() if w.ndim == 2]
+        known = set(matrices)
+        others = [weight for weight in self.parameters() if weight not in known]
+        muon = torch.optim.Muon(
+            matrices,
+            lr=learning_rate,
+            weight_decay=WEIGHT_DECAY,
+            adjust_lr_fn="match_rms_adamw",
+        )
+        return [muon, adamw(others, learning_rate, WEIGHT_DECAY)]
 
     def nats(self, codes: torch.Tensor) -> torch.Tensor:
         """Return minus the mean log-probability of the items to predict, (n, 1)."""
@@ -66,34 +113,52 @@ class HistoryTranslator(CodeTranslator):
         means = torch.zeros_like(wanted, dtype=nats.dtype).masked_scatter(wanted, nats)
         return (means.sum(dim=1) / wanted.sum(dim=1))[:, None]
 
+    def _logits(self, column: int, x: torch.Tensor) -> torch.Tensor:
+        own = self._own[column]
+        return functional.linear(self.norm(x), self.tokens.weight[own], self.often[own])
+
+    def _losses(self, x: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+        """Return minus the log-probability of each token among those that can follow.
+
+        Codes are those of the catalogue.
+        """
+        nodes, nats = torch.zeros_like(codes[:, 0]), []
+        for level, given in enumerate(codes.T):
+            tokens, exists = self.choices(level, nodes)
+            logits = self._logits(level, x[:, level]).float().gather(1, tokens)
+            logits = logits.masked_fill(~exists, -torch.inf)
+            taken = (exists & (tokens == given[:, None])).int().argmax(dim=1)
+            nats.append(functional.cross_entropy(logits, taken, reduction="none"))
+            nodes = self.choices.child(level, nodes, taken)
+        return torch.stack(nats, dim=1)
+
     def _reader(self, source: torch.Tensor) -> Reader:
         """Return what the decoder reads of histories after their last items."""
         opened, reading = self._read(source)
         last = (source[:, :: self.n_columns] >= 0).sum(dim=1) - 1
-        # what comes next reads as the tokens of the last item do
+        # each token of what comes next reads as the first does
         mask = reading[:, last * self.n_columns].transpose(0, 1)[:, :, None]
         return opened, mask
 
     def _read(self, source: torch.Tensor) -> tuple[list[KeysValues], torch.Tensor]:
         """Return what can be read of histories, and what is added from each place.
 
-        Columns after the last item hold nothing that a place before them sees.
+        Items after the last hold nothing that a place before them sees.
         """
-        n_items = source.shape[1] // self.n_columns
-        encoder, reading = self._shifts(n_items)
-        x = self.tokens(source.clamp(min=0) + self.first_of_source.repeat(n_items))
-        x = self.dropout(x + self.source_columns.repeat(n_items, 1))
+        items = source.unflatten(1, (-1, self.n_columns))
+        encoder, reading = self._shifts(items.shape[1])
+        x = self.tokens(items.clamp(min=0) + self.first).sum(dim=2)
+        x = self.dropout(x + self.source_columns)
         for block in self.encoder:
             x = block(x, mask=encoder)
         return self._open(self.source_norm(x)), reading
 
-    def _shifts(self, n_items: int) -> torch.Tensor:
-        """Return what is added to attention: of each token to each of a history.
+    def _shifts(self, n_items: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what is added to attention, of encoder and readings.
 
-        Tokens of an item see this item and those before it.
+        An item sees itself and those before it; so do the tokens of the one after it.
         """
         place = torch.arange(n_items, device=self.device)
         back = place[:, None] - place
         shift = self.recency[:, :, back.clamp(min=0)].masked_fill(back < 0, NEVER)
-        n_columns = self.n_columns
-        return shift.repeat_interleave(n_columns, 2).repeat_interleave(n_columns, 3)
+        return shift[0], shift[1].repeat_interleave(self.n_columns, 1)

@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 from torch.optim.lr_scheduler import LinearLR
 
-from skhyper._nn._codebooks import adamw
 from skhyper._nn._optimizers import load_optimizer_arrays, optimizer_arrays
 from skhyper._nn._runtime import (
     INFERENCE_ROWS,
@@ -26,9 +25,6 @@ from skhyper._nn._runtime import (
 from skhyper._nn._train import History, Observer, Settings, _NoObserver
 from skhyper._nn._transformer import CodeModel, Past
 from skhyper._utils._warn import warn_user
-
-# that of torch's AdamW
-WEIGHT_DECAY = 0.01
 
 # rows of several lengths are sorted by length within so many shuffled batches: with 50
 # a batch of 256 histories has 5 % of padding, and unsorted two thirds
@@ -150,10 +146,8 @@ class SequenceTrainer:
         self._precision = resolve_precision(settings.precision, model.device)
         # on the CPU, so that a seed shuffles the same way on every device
         self._generator = torch.Generator().manual_seed(settings.seed)
-        self._optimizer = adamw(
-            list(model.parameters()), settings.learning_rate, WEIGHT_DECAY
-        )
-        self._schedule: LinearLR | None = None
+        self._optimizers = model.optimizers(settings.learning_rate)
+        self._schedules: list[LinearLR] = []
 
     def run(self, n_epochs: int) -> History:
         """Train until nothing improves, at most `n_epochs`; keep the best weights."""
@@ -161,7 +155,9 @@ class SequenceTrainer:
         best, lowest, stalled = self._snapshot(), float("inf"), 0
         if self.settings.schedule == "linear":
             n_steps = n_epochs * self._n_batches
-            self._schedule = LinearLR(self._optimizer, 1.0, 0.0, n_steps)
+            self._schedules = [
+                LinearLR(optimizer, 1.0, 0.0, n_steps) for optimizer in self._optimizers
+            ]
         try:
             for epoch in range(1, n_epochs + 1):
                 self.observer.begin()
@@ -201,12 +197,16 @@ class SequenceTrainer:
         return history
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Return what the optimizer knows as arrays, from which to go on exactly."""
-        return optimizer_arrays(self._optimizer)
+        """Return what the optimizers know as arrays, from which to go on exactly."""
+        arrays: dict[str, NDArray[Any]] = {}
+        for i, optimizer in enumerate(self._optimizers):
+            arrays |= optimizer_arrays(optimizer, f"{i}.")
+        return arrays
 
     def load_state(self, arrays: dict[str, NDArray[Any]]) -> None:
         """Go on from what `state` gave."""
-        load_optimizer_arrays(self._optimizer, arrays)
+        for i, optimizer in enumerate(self._optimizers):
+            load_optimizer_arrays(optimizer, arrays, f"{i}.")
 
     def _weighed(
         self, codes: NDArray[Any] | Rows, weight: NDArray[Any]
@@ -230,12 +230,13 @@ class SequenceTrainer:
                 with self._products():
                     nats = self._nats(codes, rows.numpy())
                 loss = torch.mean(weight[rows.to(weight.device)] * nats)
-                self._optimizer.zero_grad(set_to_none=True)
+                self.model.zero_grad(set_to_none=True)
                 loss.backward()
                 self._clip()
-                self._optimizer.step()
-                if self._schedule is not None:
-                    self._schedule.step()
+                for optimizer in self._optimizers:
+                    optimizer.step()
+                for schedule in self._schedules:
+                    schedule.step()
                 total += loss.detach() * (len(rows) / len(codes))
         return float(total)
 

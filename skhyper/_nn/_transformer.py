@@ -13,7 +13,11 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
+from skhyper._nn._codebooks import adamw
 from skhyper._nn._runtime import apply_in_blocks
+
+# that of torch's AdamW
+WEIGHT_DECAY = 0.01
 
 # standard deviation of new embeddings, as in GPT-2
 EMBEDDING_SCALE = 0.02
@@ -222,6 +226,10 @@ class CodeModel(nn.Module, ABC):
     @abstractmethod
     def nats(self, codes: torch.Tensor) -> torch.Tensor:
         """Return minus the log-probability of each token given those before it."""
+
+    def optimizers(self, learning_rate: float) -> list[torch.optim.Optimizer]:
+        """Return what takes the steps of training."""
+        return [adamw(list(self.parameters()), learning_rate, WEIGHT_DECAY)]
 
     def groups(self, codes: torch.Tensor) -> torch.Tensor | None:
         """Return numbers on the CPU, equal for rows that are better trained together.

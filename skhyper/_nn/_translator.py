@@ -55,6 +55,8 @@ class CodeTranslator(CodeModel):
     """
 
     first_of_source: torch.Tensor
+    # whether a token's probability is among those alone that a trie has after a prefix
+    within = False
     # without it, four blocks and more stay at the tokens' frequencies
     max_gradient = 1.0
 
@@ -175,7 +177,8 @@ class CodeTranslator(CodeModel):
         found : int64 array (n, k)
             Rows of ``trie.rows``, likeliest first, ties by the lowest.
         log_probability : float64 array (n, k)
-            Of these codes among all that the tokens can form, not just those there are.
+            Of these codes: among all that the tokens can form, not just those there
+            are, or `within` these.
         """
         self.eval()
         search = partial(self._search, trie=trie, k=k, beam_size=beam_size)
@@ -189,7 +192,7 @@ class CodeTranslator(CodeModel):
     ) -> torch.Tensor:
         """Return rows of the trie and their log-probabilities, stacked."""
         step = self._stepper(source)
-        beams = _Beams(len(source), trie)
+        beams = _Beams(len(source), trie, self.within)
         for column in range(self.n_columns):
             last = column == self.n_columns - 1
             logits = step(column, beams.tokens, beams.parents)
@@ -231,8 +234,8 @@ class _Beams:
         The last token of each beam, and the beam of the last level it continues.
     """
 
-    def __init__(self, n: int, trie: CodeTrie) -> None:
-        self.trie, self.level = trie, 0
+    def __init__(self, n: int, trie: CodeTrie, within: bool) -> None:
+        self.trie, self.within, self.level = trie, within, 0
         self.nodes = np.zeros((n, 1), dtype=np.int64)
         self.total = torch.zeros((n, 1), dtype=torch.float64)
         self.tokens = self.parents = torch.zeros(n, dtype=torch.int64)
@@ -243,7 +246,8 @@ class _Beams:
         children, exists = self.trie.children(self.level, self.nodes)
         fan_out = children.shape[2]
         each = self.trie.tokens[self.level]
-        gained = _log_softmax_at(logits, torch.from_numpy(each[children]).flatten(0, 1))
+        tokens = torch.from_numpy(each[children]).flatten(0, 1)
+        gained = _log_softmax_at(logits, tokens, self.within)
         scores = self.total[:, :, None] + gained.view(n, width, fan_out)
         scores = scores.masked_fill(torch.from_numpy(~exists), -torch.inf).flatten(1)
         self.level += 1
@@ -271,9 +275,17 @@ def _merge_neighbours(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | 
     return merged, None if len(merged) == len(rows) else opens.cumsum(0) - 1
 
 
-def _log_softmax_at(logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-    """Return the log-probabilities of some tokens of each row, float64 on the CPU."""
-    at = logits.gather(1, tokens.to(logits.device))
+def _log_softmax_at(
+    logits: torch.Tensor, tokens: torch.Tensor, within: bool
+) -> torch.Tensor:
+    """Return the log-probabilities of some tokens of each row, float64 on the CPU.
+
+    They are among all tokens, or `within` those asked for, of which some can repeat.
+    """
+    tokens = tokens.to(logits.device)
+    at = logits.gather(1, tokens)
+    if within:  # as wide as all, so that sums round alike however many are asked for
+        logits = torch.full_like(logits, -torch.inf).scatter(1, tokens, at)
     return (at - logits.logsumexp(dim=1, keepdim=True)).cpu().to(torch.float64)
 
 

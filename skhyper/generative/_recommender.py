@@ -24,9 +24,9 @@ from skhyper.generative._recommender_base import (
 
 IntArray = NDArray[np.int64]
 
-# Of each fitted recommender the codes of its items as a tree, and the item of each of
-# its leaves: soon made again, so that pickles and files do without.
-_trees: WeakKeyDictionary[Any, tuple[CodeTrie, IntArray]] = WeakKeyDictionary()
+# Of each fitted recommender its items in the order of their codes: soon made again, so
+# that pickles and files do without.
+_orders: WeakKeyDictionary[Any, IntArray] = WeakKeyDictionary()
 
 
 # Histories are padded to a multiple of so many items: by their own length alone, so
@@ -63,7 +63,7 @@ class GenerativeRecommender(NextItemRecommender, CodeEstimator):
     batch_size : int, default=128
         About how many items of a batch are learnt from; a batch has whole sequences.
     learning_rate : float, default=1e-3
-        Step size of AdamW.
+        Step size of the optimizers.
     learning_rate_schedule : {"constant", "linear"}, default="constant"
         Whether the step size stays, or falls evenly to nothing over `max_iter` epochs,
         which leaves less of the noise of the last batches in the weights.
@@ -119,15 +119,27 @@ class GenerativeRecommender(NextItemRecommender, CodeEstimator):
     -----
     Every item of a sequence but the first is learnt from, given those before it: the
     last `max_history` of them, or in longer sequences at least half as many. The
-    network is an encoder of the codes of the items and a decoder of the next code, as
-    in T5. The encoder reads an item with those before it and not with later ones, so
-    that it reads a sequence once for all of its items that are learnt from, in a third
-    of the time of reading each item's history. How many items ago an item was shifts
-    the attention that it gets, by learnt numbers. Batches are of sequences of like
-    lengths. What is recommended to a user does not depend on the others.
+    network is an encoder of the codes of the items and a decoder of the next code that
+    share their embeddings, as in T5 [3]_. It differs in what follows.
+
+    - A token competes with those alone that some item has after the same prefix, in
+      training as in the search. So the probabilities of all items add up to 1, and
+      nothing has to be learnt of which codes there are; it is a softmax over a tree,
+      whose leaves are the items [4]_.
+    - An item is read as the sum of the embeddings of its tokens, with the items before
+      it and not with later ones, so that a sequence is read once for all of its items
+      that are learnt from. How many items ago an item was shifts the attention that it
+      gets, by learnt numbers.
+    - Matrices inside the blocks take the steps of Muon, whose directions are orthogonal
+      [5]_, and all else those of AdamW, as long at one learning rate.
+
+    Batches are of sequences of like lengths. What is recommended to a user does not
+    depend on the others.
 
     Since each item has a code of its own, a right code is the right item, and the
-    figures are those of items. The paper's last token is a counter, too [1]_.
+    figures are those of items. The paper's last token is a counter, too [1]_; codes
+    that are unique without one, by ``CodeIndex(unique="reassign")``, have a token less
+    to write.
 
     References
     ----------
@@ -135,6 +147,13 @@ class GenerativeRecommender(NextItemRecommender, CodeEstimator):
        2023, Section 3. arXiv:2305.05065.
     .. [2] P. Piekos, S. Kayal, A. Karatzoglou, "Hyperbolic Residual Quantization",
        2025, Section 4: next items by codes of their texts. arXiv:2505.12404.
+    .. [3] C. Raffel et al., "Exploring the Limits of Transfer Learning with a Unified
+       Text-to-Text Transformer", JMLR 21, 2020.
+    .. [4] F. Morin, Y. Bengio, "Hierarchical Probabilistic Neural Network Language
+       Model", AISTATS 2005.
+    .. [5] K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks",
+       2024, with steps as long as AdamW's: J. Liu et al., "Muon is Scalable for LLM
+       Training", 2025. arXiv:2502.16982.
 
     Examples
     --------
@@ -338,7 +357,7 @@ class GenerativeRecommender(NextItemRecommender, CodeEstimator):
     def _forget(self) -> None:
         """Drop what belongs to the fit before."""
         self.__dict__.pop("_online", None)
-        _trees.pop(self, None)
+        _orders.pop(self, None)
 
     def _check_grown(self, found: Mapping[str, Any]) -> None:
         """Raise a ValueError unless training can go on from what was fitted."""
@@ -372,8 +391,8 @@ class GenerativeRecommender(NextItemRecommender, CodeEstimator):
 
     def _ranked(self, histories: Histories, k: int) -> IntArray:
         """Return the likeliest items, of equally likely ones the lowest code first."""
-        trie, items = self._tree()
-        network, beam_size = self._network(), max(k, int(self.beam_size))
+        items, network = self._by_code(), self._network()
+        beam_size = max(k, int(self.beam_size))
         codes = np.vstack([self.codes_, np.full(self.codes_.shape[1], -1)])
         seen = histories.tails(self._max_history)
         steps = -(-histories.lengths // LENGTH_STEP) * LENGTH_STEP
@@ -382,16 +401,15 @@ class GenerativeRecommender(NextItemRecommender, CodeEstimator):
         for width in np.unique(widths):
             which = np.flatnonzero(widths == width)
             source = codes[seen[which, :width]].reshape(len(which), -1)
-            found, _ = network.beam(source, trie, k, beam_size)
+            found, _ = network.beam(source, network.trie, k, beam_size)
             ranked[which] = items[found]
         return ranked
 
-    def _tree(self) -> tuple[CodeTrie, IntArray]:
-        """Return the codes as a tree, and the item of each of its leaves."""
-        if self not in _trees:
-            order = np.lexsort(self.codes_.T[::-1])
-            _trees[self] = CodeTrie(self.codes_), order
-        return _trees[self]
+    def _by_code(self) -> IntArray:
+        """Return the item of each leaf of the network's trie."""
+        if self not in _orders:
+            _orders[self] = np.lexsort(self.codes_.T[::-1])
+        return _orders[self]
 
     def _asked_shape(self) -> dict[str, int]:
         hidden = self.dim_feedforward or 4 * self.d_model
@@ -419,6 +437,7 @@ class GenerativeRecommender(NextItemRecommender, CodeEstimator):
         return HistoryTranslator(
             found["codebook_sizes_"].tolist(),
             found["_max_history"],
+            CodeTrie(found["codes_"]),
             **found["_shape"],
             dropout=dropout,
         )

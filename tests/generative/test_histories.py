@@ -1,35 +1,37 @@
 """The network from the codes of past items to that of the next."""
 
-import itertools
-
 import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import logsumexp
 
+from skhyper._nn._choices import Choices
 from skhyper._nn._histories import HistoryTranslator
 from skhyper._utils._trie import CodeTrie
 from tests.generative.translator_twin import slow_log_likelihood
 
 SIZES, MAX_HISTORY = (3, 4), 5
+# one prefix has all followers, one has some, and one has a single one
+CODES = np.array([[0, 0], [0, 1], [0, 2], [0, 3], [1, 1], [1, 3], [2, 2]])
 
 
 def new_network():
     """A network at random whose distributions are far from uniform."""
     torch.manual_seed(0)
-    network = HistoryTranslator(SIZES, MAX_HISTORY, width=8, n_blocks=2, n_heads=2)
+    network = HistoryTranslator(
+        SIZES, MAX_HISTORY, CodeTrie(CODES), width=8, n_blocks=2, n_heads=2
+    )
     with torch.no_grad():
         network.tokens.weight *= 50
         network.recency.normal_()
-        for layer in network.outputs:
-            layer.weight *= 8
+        network.often.normal_()
     return network.eval()
 
 
 def draw_items(n, n_items, seed=0):
     rng = np.random.RandomState(seed)
-    return rng.randint(0, SIZES, size=(n, n_items, len(SIZES)))
+    return CODES[rng.randint(0, len(CODES), size=(n, n_items))]
 
 
 def as_rows(items, lengths, first):
@@ -67,6 +69,25 @@ def test_items_of_a_sequence_equal_a_twin_in_numpy_that_sees_the_past_of_each():
         assert_allclose(-actual[:, 0], expected, atol=1e-4)
 
 
+def test_each_parameter_has_one_optimizer():
+    network = new_network()
+    muon, adamw = network.optimizers(0.25)
+    matrices, others = (each.param_groups[0]["params"] for each in (muon, adamw))
+    names = {weight: name for name, weight in network.named_parameters()}
+    assert sorted(names[weight] for weight in (*matrices, *others)) == sorted(
+        names.values()
+    )
+    parts = {names[weight].split(".")[0] for weight in matrices}
+    assert parts == {"encoder", "readings", "blocks"}
+    assert all(weight.ndim == 2 for weight in matrices)
+    # biases and scales of blocks, and whole tables of tokens and places
+    tables = {"tokens.weight", "columns", "source_columns", "recency", "often"}
+    rest = {names[weight] for weight in others}
+    assert {name for name in rest if "." not in name or "tokens" in name} == tables
+    for optimizer in (muon, adamw):
+        assert optimizer.param_groups[0]["lr"] == 0.25
+
+
 def test_columns_after_the_last_item_do_not_count():
     network, (items, lengths, first) = new_network(), draw_rows()
     rows = torch.from_numpy(as_rows(items, lengths[:, None, None], first))
@@ -89,18 +110,51 @@ def test_every_parameter_is_trained():
 def test_a_beam_as_wide_as_the_codes_is_exact():
     network, (items, lengths, _) = new_network(), draw_rows()
     lengths = np.minimum(lengths, MAX_HISTORY)
-    codes = np.array(list(itertools.product(*map(range, SIZES))))
+    n = len(CODES)
     history = as_rows(items[:, :-1], lengths[:, None, None], lengths)[:, 1:]
-    found, log_probability = network.beam(history, CodeTrie(codes), 12, 12)
+    found, log_probability = network.beam(history, network.trie, n, n)
     for row, places, actual in zip(history, found, log_probability, strict=True):
-        expected = slow_log_likelihood(network, np.tile(row, (12, 1)), codes)
+        expected = slow_log_likelihood(network, np.tile(row, (n, 1)), CODES)
         assert logsumexp(expected) == pytest.approx(0, abs=1e-6)
         assert_array_equal(places, np.argsort(-expected, kind="stable"))
         assert_allclose(actual, expected[places], atol=1e-4)
 
 
 def test_heads_begin_by_looking_at_the_latest_items():
-    network = HistoryTranslator((3,), 6, width=12, n_blocks=1, n_heads=3)
+    trie = CodeTrie(np.arange(3)[:, None])
+    network = HistoryTranslator((3,), 6, trie, width=12, n_blocks=1, n_heads=3)
     fall = -network.recency.detach().diff(dim=2)
     assert (fall > 0).all()
     assert (fall.diff(dim=1) < 0).all()
+
+
+def test_choices_are_the_children_of_the_trie():
+    codes = np.random.RandomState(0).randint(0, (3, 9, 5), size=(40, 3))
+    trie = CodeTrie(codes)
+    choices = Choices(trie)
+    for level in range(3):
+        nodes = torch.arange(trie.n_nodes(level))
+        tokens, exists = choices(level, nodes)
+        assert exists.all(dim=0).sum() >= 1
+        assert exists.any(dim=0).all()  # no column is there for nothing
+        for node, row, there in zip(nodes, tokens, exists, strict=True):
+            first, last = trie.starts[level][node : node + 2]
+            assert row[there].tolist() == trie.tokens[level][first:last].tolist()
+            place = torch.arange(last - first)
+            found = choices.child(level, node.expand(last - first), place)
+            assert found.tolist() == list(range(first, last))
+            # a node's row is the same whatever others there are
+            alone = choices(level, node[None])
+            assert torch.equal(alone[0][0], row)
+            assert torch.equal(alone[1][0], there)
+
+
+def test_a_token_without_rivals_is_certain():
+    network, history = new_network(), draw_items(6, 4)
+    rows = as_rows(history, np.full((6, 1, 1), 4), np.full(6, 3))
+    x = torch.randn(6, 2, 8)
+    with torch.no_grad():
+        nats = network._losses(x, torch.tensor([[2, 2]]).expand(6, 2))
+    assert (nats[:, 0] > 0).all()
+    assert (nats[:, 1] == 0).all()
+    assert network.nats(torch.from_numpy(rows)).isfinite().all()

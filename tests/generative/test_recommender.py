@@ -53,9 +53,9 @@ def fit_tiny(sequences=None, **parameters):
 
 @pytest.fixture(scope="module")
 def recommender():
-    """One whose rankings differ from user to user."""
+    """One whose rankings differ from user to user, and from a narrow beam's."""
     model = fit_tiny(max_history=4)
-    rng = np.random.RandomState(0)
+    rng = np.random.RandomState(1)
     for name, array in model.weights_.items():
         drawn = rng.normal(size=array.shape).astype(np.float32)
         model.weights_[name] = 0 * drawn if name.endswith("bias") else drawn
@@ -208,11 +208,17 @@ def test_ties_go_to_the_lowest_code():
     model = fit_tiny()
     weights = {name: 0 * array for name, array in model.weights_.items()}
     model._network().load_weights(weights)
-    order = np.lexsort(model.codes_.T[::-1])
-    assert (order != np.arange(N_ITEMS)).any()
-    # each level has its own number of tokens, so that all codes are as likely
-    found = model.recommend([[IDS[0]], [IDS[1], IDS[2]]], k=12)
-    assert_array_equal(found, np.tile(IDS[order[:12]], (2, 1)))
+    # what may follow a prefix is as likely, and the last token mostly tells items apart
+    codes = model.codes_
+    log = np.zeros(N_ITEMS)
+    for j in range(codes.shape[1]):
+        for at, code in enumerate(codes):
+            same = (codes[:, :j] == code[:j]).all(axis=1)
+            log[at] -= np.log(len(np.unique(codes[same, j])))
+    order = np.lexsort((*codes.T[::-1], -log.round(9)))
+    assert (np.diff(log[order]) == 0).sum() > 10
+    found = model.recommend([[IDS[0]], [IDS[1], IDS[2]]], k=N_ITEMS)
+    assert_array_equal(found, np.tile(IDS[order], (2, 1)))
 
 
 def test_each_user_is_served_alone(recommender):
@@ -431,7 +437,7 @@ def test_after_fit_it_goes_on_and_fit_starts_anew():
     before, model = fitted.loss_curve_, copy.deepcopy(fitted)
     model.partial_fit(sequences)
     assert model.loss_curve_[:-1] == before
-    assert model.loss_curve_[-1] < before[1]
+    assert model.loss_curve_[-1] < before[0]  # where a new fit begins
     model.fit(sequences)
     assert not hasattr(model, "_online")
     assert_same_weights(model, fitted)
@@ -560,7 +566,7 @@ def test_the_paper_has_its_sizes():
     weights = fit_tiny(**shape, max_history=20).weights_
     assert weights["encoder.1.mlp.0.weight"].shape == (5, 12)
     assert weights["blocks.1.mlp.0.weight"].shape == (5, 12)
-    assert weights["source_columns"].shape == (3, 12)
+    assert weights["source_columns"].shape == (1, 12)
     assert weights["recency"].shape == (2, 6, 20)
     default = fit_tiny().weights_
     assert default["blocks.0.mlp.0.weight"].shape == (32, 8)

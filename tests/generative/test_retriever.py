@@ -154,7 +154,7 @@ def test_the_step_size_stays_or_falls_evenly(schedule):
     network, pairs = new_network((3, 4), None, 2), draw_codes(10, (3, 4, 3, 4))
     settings = Settings(4, 1e-3, 10, 0.0, 0, schedule=schedule)
     trainer, rates = SequenceTrainer(network, (pairs, np.ones(10)), settings), []
-    trainer._optimizer.register_step_pre_hook(
+    trainer._optimizers[0].register_step_pre_hook(
         lambda optimizer, *_: rates.append(optimizer.param_groups[0]["lr"])
     )
     trainer.run(2)  # of three batches each

@@ -25,17 +25,13 @@ class _Twin:
         }
         self.source_first = network.first_of_source.numpy()
         self.first, self.n_blocks = network.first.numpy(), len(network.blocks)
+        # the codes that there are, where no others have a probability
+        self.catalogue = network.trie.rows.tolist() if network.within else None
 
     def log_likelihood(self, given, code):
         w = self.w
-        tokens = w.get("source_tokens.weight", w["tokens.weight"])
-        width = len(self.source_first)
-        x = [
-            w["source_columns"][j % width] + tokens[self.source_first[j % width] + t]
-            for j, t in enumerate(given)
-        ]
-        # the item of each token, where sources are histories
-        item = np.arange(len(given)) // width
+        x = self.items(given) if "recency" in w else self.tokens(given)
+        item = np.arange(len(x))
         for b in range(self.n_blocks):
             x = self.block(f"encoder.{b}", x, lambda i: self.shift(0, item, item[i]))
         pages = [self.norm("source_norm", row) for row in x]
@@ -52,12 +48,40 @@ class _Twin:
             x = self.block(f"blocks.{b}", x, causal)
         total = 0.0
         for j, t in enumerate(code):
-            logits = self.linear(f"outputs.{j}", self.norm("norm", x[j]))
-            total += logits[t] - logsumexp(logits)
+            logits = self.logits(j, self.norm("norm", x[j]))
+            total += logits[t] - logsumexp(logits[self.followers(code[:j])])
         return total
 
+    def logits(self, j, x):
+        if "often" not in self.w:
+            return self.linear(f"outputs.{j}", x)
+        own = slice(
+            *np.append(self.first, None)[j : j + 2]
+        )
+        return self.w["tokens.weight"][own] @ x + self.w["often"][own]
+
+    def tokens(self, given):
+        """What stands for each token of a source."""
+        tokens = self.w.get("source_tokens.weight", self.w["tokens.weight"])
+        places = self.w["source_columns"]
+        rows = zip(places, self.source_first, given, strict=True)
+        return [place + tokens[first + token] for place, first, token in rows]
+
+    def items(self, given):
+        """What stands for each item of a history."""
+        tokens, place = self.w["tokens.weight"], self.w["source_columns"][0]
+        codes = given.reshape(-1, len(self.first))
+        return [place + tokens[self.first + code].sum(axis=0) for code in codes]
+
+    def followers(self, prefix):
+        """The tokens that compete after a prefix."""
+        if self.catalogue is None:
+            return slice(None)
+        j, prefix = len(prefix), list(prefix)
+        return sorted({code[j] for code in self.catalogue if code[:j] == prefix})
+
     def shift(self, which, item, own):
-        """What is added to the attention of one item to tokens, a row each head."""
+        """What is added to the attention of one item to others, a row each head."""
         if "recency" not in self.w:
             return np.zeros(len(item))
         fall = self.w["recency"][which]
