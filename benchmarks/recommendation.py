@@ -59,7 +59,7 @@ N_BEAMS, N_USERS = 20, 256
 # one small transformer and one network of tokens for all rows
 RECOMMENDER = {"d_model": 128, "n_layers": 2, "dim_feedforward": 256, "max_iter": 20}
 TOKENIZER = {"hidden_layer_sizes": (256, 128), "latent_dim": 32, "max_iter": 100}
-SASREC = {"max_iter": 30}
+SASREC = {"max_iter": 60, "n_iter_no_change": 5}
 PEERS = {
     "popularity": (PopularityRecommender, [{}]),
     "item-kNN": (ItemKNNRecommender, [{"decay": d} for d in (1.0, 0.8, 0.6, 0.4, 0.2)]),
@@ -270,15 +270,15 @@ def make_codes(row: str, seed: int, quick: bool) -> np.ndarray:
     """Return the codes of all items, unique, and say what that took."""
     if TOKENS[row] is None:
         rng = np.random.default_rng(seed)
-        codes, given = rng.integers(0, SIZE, size=(N_ITEMS, N_LEVELS)), ()
+        codes = rng.integers(0, SIZE, size=(N_ITEMS, N_LEVELS))
     else:
         (cls, parts), X = TOKENS[row], load_beauty_embeddings()
         settings = {**TOKENIZER, **parts}
         settings["max_iter"] //= 4 if quick else 1
-        tokenizer = cls(N_LEVELS, SIZE, **settings, random_state=seed).fit(X)
-        codes, given = tokenizer.transform(X), (tokenizer, X)
+        tokenizer = cls(N_LEVELS, SIZE, **settings, random_state=seed)
+        codes = tokenizer.fit_transform(X)
     items = np.arange(1, N_ITEMS + 1)
-    index = CodeIndex(unique="reassign").fit(codes, items, *given)
+    index = CodeIndex(unique="reassign").fit(codes, items)
     share = 1 - len(np.unique(codes, axis=0)) / N_ITEMS
     print(f"{row}, seed {seed}: {share:.2%} of codes collide, {index.n_moved_} moved")
     return index.lookup(items)

@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
 from skhyper._nn._choices import Choices
 from skhyper._nn._codebooks import adamw
 from skhyper._nn._transformer import WEIGHT_DECAY, KeysValues
-from skhyper._nn._translator import CodeTranslator, Reader
+from skhyper._nn._translator import CodeTranslator, Reader, Step
 from skhyper._utils._trie import CodeTrie
 
 # what attention is shifted by where there is nothing to attend to: no probability
@@ -43,6 +44,10 @@ class HistoryTranslator(CodeTranslator):
         The most items of a history.
     trie : CodeTrie
         The codes that there are, whose probabilities add up to 1.
+    prefixes : bool
+        Whether each prefix of these codes has a vector of its own beside its tokens'.
+    item_dropout : float
+        Share of the items of histories that are hidden in training.
     width, n_blocks, n_heads, hidden, dropout
         As in `CodeModel`, of encoder and decoder.
 
@@ -67,15 +72,24 @@ class HistoryTranslator(CodeTranslator):
         trie: CodeTrie,
         *,
         n_heads: int,
+        prefixes: bool = False,
+        item_dropout: float = 0.0,
         **shape: Any,
     ) -> None:
         super().__init__(sizes, None, 1, n_heads=n_heads, **shape)
         self.trie, self.choices = trie, Choices(trie)
+        self.item_dropout = item_dropout
+        self.draws = self.draws or item_dropout > 0
         # tokens are read and written by the same vectors, as in T5
         self.outputs = nn.ModuleList()
         bounds = np.cumsum([0, *sizes]).tolist()
         self.often = nn.Parameter(torch.zeros(bounds[-1]))  # is a token, anyhow
         self._own = [slice(*pair) for pair in itertools.pairwise(bounds)]
+        # what single items and groups of them are like, beyond what their tokens say
+        self.prefixes = None
+        if prefixes:
+            self.prefixes = nn.Embedding(self.choices.first[-1], self.columns.shape[1])
+            nn.init.zeros_(self.prefixes.weight)
         # Of the encoder and of the readings, a number for each distance in items. It
         # starts by falling, in each head more slowly than in the one before (Press et
         # al., "Train Short, Test Long", 2022).
@@ -99,6 +113,23 @@ class HistoryTranslator(CodeTranslator):
             adjust_lr_fn="match_rms_adamw",
         )
         return [muon, adamw(others, learning_rate, WEIGHT_DECAY)]
+
+    def taken_over(
+        self, weights: dict[str, NDArray[Any]], codes: NDArray[np.int64]
+    ) -> dict[str, NDArray[Any]]:
+        """Return the weights of a network of fewer codes, for this one.
+
+        The vectors of prefixes that are new are 0: at first their tokens say all.
+        """
+        if self.prefixes is None:
+            return weights
+        table = np.zeros(self.prefixes.weight.shape, dtype=np.float32)
+        new, old = (
+            Choices(trie).prefixes(torch.from_numpy(codes))
+            for trie in (self.trie, CodeTrie(codes))
+        )
+        table[new] = weights["prefixes.weight"][old]
+        return {**weights, "prefixes.weight": table}
 
     def nats(self, codes: torch.Tensor) -> torch.Tensor:
         """Return minus the mean log-probability of the items to predict, (n, 1)."""
@@ -127,9 +158,8 @@ class HistoryTranslator(CodeTranslator):
             tokens, exists = self.choices(level, nodes)
             logits = self._logits(level, x[:, level]).float().gather(1, tokens)
             logits = logits.masked_fill(~exists, -torch.inf)
-            taken = (exists & (tokens == given[:, None])).int().argmax(dim=1)
+            nodes, taken = self.choices.follow(level, nodes, given.contiguous())
             nats.append(functional.cross_entropy(logits, taken, reduction="none"))
-            nodes = self.choices.child(level, nodes, taken)
         return torch.stack(nats, dim=1)
 
     def _reader(self, source: torch.Tensor) -> Reader:
@@ -145,13 +175,46 @@ class HistoryTranslator(CodeTranslator):
 
         Items after the last hold nothing that a place before them sees.
         """
-        items = source.unflatten(1, (-1, self.n_columns))
+        items = source.clamp(min=0).unflatten(1, (-1, self.n_columns))
         encoder, reading = self._shifts(items.shape[1])
-        x = self.tokens(items.clamp(min=0) + self.first).sum(dim=2)
-        x = self.dropout(x + self.source_columns)
+        x = self.tokens(items + self.first).sum(dim=2)
+        if self.prefixes is not None:
+            x = x + self.prefixes(self.choices.prefixes(items)).sum(dim=2)
+        x = self._hide(self.dropout(x + self.source_columns))
         for block in self.encoder:
             x = block(x, mask=encoder)
         return self._open(self.source_norm(x)), reading
+
+    def _inputs(self, codes: torch.Tensor) -> torch.Tensor:
+        x = super()._inputs(codes)
+        if self.prefixes is None:
+            return x
+        before = self.prefixes(self.choices.prefixes(codes[:, :-1]))
+        return x + functional.pad(before, (0, 0, 1, 0))
+
+    def _starter(self) -> Step:
+        nodes = torch.zeros(0, dtype=torch.int64)
+
+        def start(
+            column: int, tokens: torch.Tensor, parents: torch.Tensor
+        ) -> torch.Tensor:
+            nonlocal nodes
+            x = self._input(column, tokens)
+            if column == 0:
+                nodes = torch.zeros_like(tokens, device=self.device)
+            elif self.prefixes is not None:
+                parents, tokens = parents.to(self.device), tokens.to(self.device)
+                nodes, _ = self.choices.follow(column - 1, nodes[parents], tokens)
+                x = x + self.prefixes(nodes + self.choices.first[column - 1])[:, None]
+            return x
+
+        return start
+
+    def _hide(self, x: torch.Tensor) -> torch.Tensor:
+        """Return items, (n, n_items, width), some of which are 0 in training."""
+        if not self.training or self.item_dropout == 0:
+            return x
+        return x * (torch.rand_like(x[:, :, :1]) >= self.item_dropout)
 
     def _shifts(self, n_items: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return what is added to attention, of encoder and readings.

@@ -206,12 +206,12 @@ class CodeTranslator(CodeModel):
         last call that these continue.
         """
         opened, mask = self._reader(source.to(self.device))
-        pasts = [Past(self.n_columns) for _ in self.blocks]
+        pasts, start = [Past(self.n_columns) for _ in self.blocks], self._starter()
 
         def step(
             column: int, tokens: torch.Tensor, parents: torch.Tensor
         ) -> torch.Tensor:
-            x = self._input(column, tokens)
+            x = start(column, tokens, parents)
             for block, reading, pages, past in zip(
                 self.blocks, self.readings, opened, pasts, strict=True
             ):
@@ -221,6 +221,10 @@ class CodeTranslator(CodeModel):
             return self._logits(column, x[:, 0])
 
         return step
+
+    def _starter(self) -> Step:
+        """Return a function that gives what a step's rows start from."""
+        return lambda column, tokens, parents: self._input(column, tokens)
 
 
 class _Beams:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any, ClassVar, Self
 from weakref import WeakKeyDictionary
 
@@ -12,6 +13,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 
 from skhyper._utils._callbacks import with_callbacks
+from skhyper._utils._params import Interval
 from skhyper._utils._trie import CodeTrie
 from skhyper.generative._estimator import COUNT, CodeEstimator, _learnt, _networks
 from skhyper.generative._ids import find_ids
@@ -58,6 +60,14 @@ class GenerativeRecommender(NextItemRecommender, CodeEstimator):
         Width inside the perceptron of each block; None takes ``4 * d_model``.
     dropout : float, default=0.1
         Share of what each part of the network puts out that is dropped in training.
+    prefix_embeddings : bool, default=True
+        Whether each prefix that items have, up to the whole code, has a vector of its
+        own, beside those of its tokens. With them the network can remember single
+        items. Without, it knows the tokens alone, as in the paper: its size does not
+        grow with the catalogue, and items added later are as well known as others.
+    item_dropout : float, default=0.0
+        Share of the items of histories that are hidden in training, so that none of
+        them is relied on; more than 0 takes more epochs.
     max_iter : int, default=20
         The most epochs.
     batch_size : int, default=128
@@ -126,10 +136,13 @@ class GenerativeRecommender(NextItemRecommender, CodeEstimator):
       training as in the search. So the probabilities of all items add up to 1, and
       nothing has to be learnt of which codes there are; it is a softmax over a tree,
       whose leaves are the items [4]_.
-    - An item is read as the sum of the embeddings of its tokens, with the items before
-      it and not with later ones, so that a sequence is read once for all of its items
-      that are learnt from. How many items ago an item was shifts the attention that it
-      gets, by learnt numbers.
+    - Each prefix that items have has a vector of its own, which is added to those of
+      its tokens: of a group of items, and in the end of a single one. They start at 0,
+      and so do those of items that the index gets later.
+    - An item is read as the sum of its tokens' and prefixes' vectors, with the items
+      before it and not with later ones, so that a sequence is read once for all of its
+      items that are learnt from. How many items ago an item was shifts the attention
+      that it gets, by learnt numbers.
     - Matrices inside the blocks take the steps of Muon, whose directions are orthogonal
       [5]_, and all else those of AdamW, as long at one learning rate.
 
@@ -179,6 +192,8 @@ class GenerativeRecommender(NextItemRecommender, CodeEstimator):
         **CodeEstimator._parameter_constraints,
         "max_history": [COUNT],
         "dim_feedforward": [COUNT, None],
+        "prefix_embeddings": ["boolean"],
+        "item_dropout": [Interval(Real, 0, 1, closed="left")],
         "beam_size": [COUNT],
     }
 
@@ -197,6 +212,8 @@ class GenerativeRecommender(NextItemRecommender, CodeEstimator):
         n_heads: int = 4,
         dim_feedforward: int | None = None,
         dropout: float = 0.1,
+        prefix_embeddings: bool = True,
+        item_dropout: float = 0.0,
         max_iter: int = 20,
         batch_size: int = 128,
         learning_rate: float = 1e-3,
@@ -217,6 +234,8 @@ class GenerativeRecommender(NextItemRecommender, CodeEstimator):
         self.n_heads = n_heads
         self.dim_feedforward = dim_feedforward
         self.dropout = dropout
+        self.prefix_embeddings = prefix_embeddings
+        self.item_dropout = item_dropout
         self.max_iter = max_iter
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -336,10 +355,13 @@ class GenerativeRecommender(NextItemRecommender, CodeEstimator):
         }
         seed = (online["seed"] + online["passes"]) % 2**31
         model = self._build(found, seed, float(self.dropout))
+        state = online["state"]
         if known:
-            model.load_weights(self.weights_)
+            model.load_weights(model.taken_over(self.weights_, self.codes_))
+            if len(self.codes_) < len(found["codes_"]):  # steps are taken afresh
+                state = {}
         trainer = self._trainer(model, (examples, examples.n_targets), seed)
-        trainer.load_state(online["state"])
+        trainer.load_state(state)
         history = History([*self.loss_curve_] if known else [])
         n_before = len(history.loss_curve)
         trainer.one_pass(history)
@@ -363,8 +385,9 @@ class GenerativeRecommender(NextItemRecommender, CodeEstimator):
         """Raise a ValueError unless training can go on from what was fitted."""
         if (found["_shape"], found["_max_history"]) != (self._shape, self._max_history):
             raise ValueError(
-                "max_history, d_model, n_layers, n_heads or dim_feedforward is another "
-                "than it was in fit. Set it back, or call fit."
+                "max_history, d_model, n_layers, n_heads, dim_feedforward or "
+                "prefix_embeddings is another than it was in fit. Set it back, or call "
+                "fit."
             )
         items, codes = found["items_"], found["codes_"]
         kinds = items.dtype.kind, codes.shape[1]
@@ -413,7 +436,8 @@ class GenerativeRecommender(NextItemRecommender, CodeEstimator):
 
     def _asked_shape(self) -> dict[str, int]:
         hidden = self.dim_feedforward or 4 * self.d_model
-        return {**super()._asked_shape(), "hidden": int(hidden)}
+        prefixes = bool(self.prefix_embeddings)
+        return {**super()._asked_shape(), "hidden": int(hidden), "prefixes": prefixes}
 
     def _split(self, examples: Any, weight: Any, seed: int) -> Any:
         """Return the examples to train on, and those that decide when to stop."""
@@ -440,6 +464,7 @@ class GenerativeRecommender(NextItemRecommender, CodeEstimator):
             CodeTrie(found["codes_"]),
             **found["_shape"],
             dropout=dropout,
+            item_dropout=float(self.item_dropout),
         )
 
 

@@ -16,16 +16,19 @@ SIZES, MAX_HISTORY = (3, 4), 5
 CODES = np.array([[0, 0], [0, 1], [0, 2], [0, 3], [1, 1], [1, 3], [2, 2]])
 
 
-def new_network():
+def new_network(prefixes=True, codes=CODES):
     """A network at random whose distributions are far from uniform."""
     torch.manual_seed(0)
+    shape = {"width": 8, "n_blocks": 2, "n_heads": 2}
     network = HistoryTranslator(
-        SIZES, MAX_HISTORY, CodeTrie(CODES), width=8, n_blocks=2, n_heads=2
+        SIZES, MAX_HISTORY, CodeTrie(codes), prefixes=prefixes, **shape
     )
     with torch.no_grad():
         network.tokens.weight *= 50
         network.recency.normal_()
         network.often.normal_()
+        if prefixes:
+            network.prefixes.weight.normal_()
     return network.eval()
 
 
@@ -50,8 +53,9 @@ def draw_rows(n=12):
     return items, lengths, first
 
 
-def test_items_of_a_sequence_equal_a_twin_in_numpy_that_sees_the_past_of_each():
-    network, (items, lengths, first) = new_network(), draw_rows()
+@pytest.mark.parametrize("prefixes", [True, False])
+def test_items_of_a_sequence_equal_a_twin_in_numpy_that_sees_the_past_of_each(prefixes):
+    network, (items, lengths, first) = new_network(prefixes), draw_rows()
     rows = as_rows(items, lengths[:, None, None], first)
     expected = []
     for sequence, length, begin in zip(items, lengths, first, strict=True):
@@ -80,12 +84,27 @@ def test_each_parameter_has_one_optimizer():
     parts = {names[weight].split(".")[0] for weight in matrices}
     assert parts == {"encoder", "readings", "blocks"}
     assert all(weight.ndim == 2 for weight in matrices)
-    # biases and scales of blocks, and whole tables of tokens and places
-    tables = {"tokens.weight", "columns", "source_columns", "recency", "often"}
-    rest = {names[weight] for weight in others}
-    assert {name for name in rest if "." not in name or "tokens" in name} == tables
+    tables = {"tokens.weight", "prefixes.weight", "columns", "source_columns"}
+    assert tables | {"recency", "often"} < {names[weight] for weight in others}
     for optimizer in (muon, adamw):
         assert optimizer.param_groups[0]["lr"] == 0.25
+
+
+def test_items_are_hidden_in_training_alone():
+    network, (items, lengths, first) = new_network(), draw_rows(200)
+    rows = torch.from_numpy(as_rows(items, lengths[:, None, None], first))
+    with torch.no_grad():
+        expected = network.nats(rows)
+        network.item_dropout = 0.25
+        assert torch.equal(network.nats(rows), expected)
+        assert (network.train().nats(rows) != expected).float().mean() > 0.5
+        x = network._hide(torch.ones(100, 50, 8))
+    assert ((x == 0).all(dim=2) | (x == 1).all(dim=2)).all()
+    assert (x == 0).float().mean() == pytest.approx(0.25, abs=0.03)
+    trie = CodeTrie(CODES)
+    shape = {"width": 8, "n_blocks": 1, "n_heads": 2}
+    assert HistoryTranslator(SIZES, 5, trie, **shape, item_dropout=0.1).draws
+    assert not HistoryTranslator(SIZES, 5, trie, **shape).draws
 
 
 def test_columns_after_the_last_item_do_not_count():
@@ -107,8 +126,9 @@ def test_every_parameter_is_trained():
         assert parameter.grad.abs().max() > 0, name
 
 
-def test_a_beam_as_wide_as_the_codes_is_exact():
-    network, (items, lengths, _) = new_network(), draw_rows()
+@pytest.mark.parametrize("prefixes", [True, False])
+def test_a_beam_as_wide_as_the_codes_is_exact(prefixes):
+    network, (items, lengths, _) = new_network(prefixes), draw_rows()
     lengths = np.minimum(lengths, MAX_HISTORY)
     n = len(CODES)
     history = as_rows(items[:, :-1], lengths[:, None, None], lengths)[:, 1:]
@@ -140,13 +160,46 @@ def test_choices_are_the_children_of_the_trie():
         for node, row, there in zip(nodes, tokens, exists, strict=True):
             first, last = trie.starts[level][node : node + 2]
             assert row[there].tolist() == trie.tokens[level][first:last].tolist()
-            place = torch.arange(last - first)
-            found = choices.child(level, node.expand(last - first), place)
+            found, place = choices.follow(level, node.expand(last - first), row[there])
             assert found.tolist() == list(range(first, last))
+            assert place.tolist() == list(range(last - first))
             # a node's row is the same whatever others there are
             alone = choices(level, node[None])
             assert torch.equal(alone[0][0], row)
             assert torch.equal(alone[1][0], there)
+
+
+def test_prefixes_are_numbered_in_one_go():
+    codes = np.random.RandomState(0).randint(0, (3, 9, 5), size=(40, 3))
+    choices = Choices(CodeTrie(codes))
+    found = choices.prefixes(torch.from_numpy(codes)).numpy()
+    known = [
+        sorted({tuple(code[: m + 1]) for code in codes.tolist()}) for m in (0, 1, 2)
+    ]
+    every = [prefix for some in known for prefix in some]
+    assert choices.first == np.cumsum([0, *map(len, known)]).tolist()
+    for code, nodes in zip(codes.tolist(), found, strict=True):
+        assert [every[node] for node in nodes] == [tuple(code[:m]) for m in (1, 2, 3)]
+    # of rows of items, too
+    both = choices.prefixes(torch.from_numpy(codes.reshape(8, 5, 3)))
+    assert_array_equal(both.reshape(40, 3), found)
+
+
+def test_a_larger_catalogue_takes_over_what_is_known_of_prefixes():
+    small = new_network(codes=CODES[:5])
+    weights = small.weights()
+    large = new_network(codes=CODES)
+    large.load_weights(large.taken_over(weights, CODES[:5]))
+    told = {tuple(code[: m + 1]) for code in CODES[:5].tolist() for m in (0, 1)}
+    new = large.choices.prefixes(torch.from_numpy(CODES))
+    old = small.choices.prefixes(torch.from_numpy(CODES[:5]))
+    vectors = large.prefixes.weight.detach()
+    assert torch.equal(vectors[new[:5]], small.prefixes.weight.detach()[old])
+    for code, nodes in zip(CODES.tolist(), new, strict=True):
+        for m, node in enumerate(nodes):
+            assert (vectors[node] == 0).all() == (tuple(code[: m + 1]) not in told)
+    bare = new_network(prefixes=False)
+    assert bare.taken_over(weights, CODES) is weights
 
 
 def test_a_token_without_rivals_is_certain():

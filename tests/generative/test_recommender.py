@@ -347,6 +347,10 @@ def test_fit_is_deterministic_and_leaves_global_generators_alone():
     assert one.loss_curve_ == two.loss_curve_
     assert fit_tiny(dropout=0.2, random_state=1).loss_curve_ != one.loss_curve_
     assert fit_tiny(dropout=0.0).loss_curve_ != one.loss_curve_
+    hidden = fit_tiny(item_dropout=0.2, dropout=0.0)
+    assert hidden.loss_curve_ == fit_tiny(item_dropout=0.2, dropout=0.0).loss_curve_
+    assert hidden.loss_curve_ != fit_tiny(dropout=0.0).loss_curve_
+    assert torch.equal(torch.get_rng_state(), states[2])
 
 
 def test_early_stopping_follows_the_last_items():
@@ -484,7 +488,12 @@ def test_a_pass_needs_what_was_fitted():
         assert_same_weights(twin, expected)
         # what was fitted stands
         assert_array_equal(twin.items_, IDS)
-    for parameters in ({"d_model": 16}, {"max_history": 3}, {"dim_feedforward": 7}):
+    for parameters in (
+        {"d_model": 16},
+        {"max_history": 3},
+        {"dim_feedforward": 7},
+        {"prefix_embeddings": False},
+    ):
         twin = copy.deepcopy(model).set_params(**parameters)
         with pytest.raises(ValueError, match=r"max_history, d_model, .* call fit"):
             twin.partial_fit(sequences)
@@ -568,6 +577,10 @@ def test_the_paper_has_its_sizes():
     assert weights["blocks.1.mlp.0.weight"].shape == (5, 12)
     assert weights["source_columns"].shape == (1, 12)
     assert weights["recency"].shape == (2, 6, 20)
+    # the paper's network does not know items, only tokens
+    assert weights["prefixes.weight"].shape[0] > N_ITEMS
+    bare = fit_tiny(prefix_embeddings=False).weights_
+    assert set(weights) - set(bare) >= {"prefixes.weight"}
     default = fit_tiny().weights_
     assert default["blocks.0.mlp.0.weight"].shape == (32, 8)
 
@@ -638,6 +651,8 @@ def test_an_index_that_cannot_be_used():
         ({"dim_feedforward": 0}, "dim_feedforward"),
         ({"beam_size": 0}, "beam_size"),
         ({"dropout": 1.0}, "dropout"),
+        ({"item_dropout": 1.0}, "item_dropout"),
+        ({"item_dropout": -0.1}, "item_dropout"),
         ({"max_iter": 0}, "max_iter"),
         ({"learning_rate": 0}, "learning_rate"),
         ({"device": "nowhere"}, "device='nowhere'"),

@@ -27,6 +27,14 @@ class _Twin:
         self.first, self.n_blocks = network.first.numpy(), len(network.blocks)
         # the codes that there are, where no others have a probability
         self.catalogue = network.trie.rows.tolist() if network.within else None
+        # the vectors of prefixes, short ones first
+        self.of_prefix = {}
+        if "prefixes.weight" in self.w:
+            lengths = range(1, len(self.first) + 1)
+            each = [sorted({tuple(c[:m]) for c in self.catalogue}) for m in lengths]
+            prefixes = [prefix for some in each for prefix in some]
+            vectors = self.w["prefixes.weight"]
+            self.of_prefix = dict(zip(prefixes, vectors, strict=True))
 
     def log_likelihood(self, given, code):
         w = self.w
@@ -39,6 +47,7 @@ class _Twin:
         x = list(w["columns"])
         for j, t in enumerate(code[:-1]):
             x[j + 1] = x[j + 1] + w["tokens.weight"][self.first[j] + t]
+            x[j + 1] = x[j + 1] + self.of_prefix.get(tuple(code[: j + 1]), 0)
 
         def causal(i):
             return np.where(np.arange(len(x)) <= i, 0.0, -np.inf)
@@ -55,9 +64,7 @@ class _Twin:
     def logits(self, j, x):
         if "often" not in self.w:
             return self.linear(f"outputs.{j}", x)
-        own = slice(
-            *np.append(self.first, None)[j : j + 2]
-        )
+        own = slice(*np.append(self.first, None)[j : j + 2])
         return self.w["tokens.weight"][own] @ x + self.w["often"][own]
 
     def tokens(self, given):
@@ -69,9 +76,13 @@ class _Twin:
 
     def items(self, given):
         """What stands for each item of a history."""
-        tokens, place = self.w["tokens.weight"], self.w["source_columns"][0]
-        codes = given.reshape(-1, len(self.first))
-        return [place + tokens[self.first + code].sum(axis=0) for code in codes]
+        rows, place = [], self.w["source_columns"][0]
+        for code in given.reshape(-1, len(self.first)):
+            x = place + self.w["tokens.weight"][self.first + code].sum(axis=0)
+            for j in range(len(code)):
+                x = x + self.of_prefix.get(tuple(code[: j + 1]), 0)
+            rows.append(x)
+        return rows
 
     def followers(self, prefix):
         """The tokens that compete after a prefix."""
