@@ -57,7 +57,17 @@ N_ITEMS, N_LEVELS, SIZE = 12_101, 3, 256
 N_BEAMS, N_USERS = 20, 256
 
 # one small transformer and one network of tokens for all rows
-RECOMMENDER = {"d_model": 128, "n_layers": 2, "dim_feedforward": 256, "max_iter": 20}
+RECOMMENDER = {
+    "d_model": 64,
+    "n_layers": 1,
+    "dim_feedforward": 256,
+    "dropout": 0.1,
+    "item_dropout": 0.2,
+    "batch_size": 512,
+    "learning_rate": 0.005,
+    "learning_rate_schedule": "linear",
+    "max_iter": 12,
+}
 TOKENIZER = {"hidden_layer_sizes": (256, 128), "latent_dim": 32, "max_iter": 100}
 SASREC = {"max_iter": 60, "n_iter_no_change": 5}
 PEERS = {

@@ -330,6 +330,7 @@ GENERATIVE_RECOMMENDER_HRQ = Preset(
         "d_model": 384,
         "n_heads": 6,
         "dim_feedforward": 1024,
+        "prefix_embeddings": False,
     },
     unstated={
         "n_layers": 4,
@@ -343,8 +344,9 @@ GENERATIVE_RECOMMENDER_HRQ = Preset(
     notes="The paper names T5 and its widths. Layers, dropout and batches are those of "
     "TIGER, arXiv:2305.05065, whose rate is 0.01 for 10,000 steps and falls with the "
     "root of the step; its 200,000 steps are 390 epochs of Beauty. Here the rate "
-    "stays, gradients are cut to length 1, the encoder reads an item without those "
-    "that come later, and no token tells the user, as TIGER has it. The paper keeps "
+    "stays, gradients are cut to length 1, matrices take the steps of Muon, tokens "
+    "compete with those that codes have, the encoder reads an item as one place and "
+    "without those that come later, and no token tells the user. The paper keeps "
     "the weights that rank best in validation, and early_stopping the likeliest. Name "
     "the index.",
 )

@@ -50,7 +50,7 @@ class GenerativeRecommender(NextItemRecommender, CodeEstimator):
         `CodeIndex` with ``unique="counter"`` or ``"reassign"``. Clones keep it.
     max_history : int, default=20
         How many items before the next are read; older ones do not count.
-    d_model : int, default=128
+    d_model : int, default=64
         Width of the transformer; a multiple of `n_heads`.
     n_layers : int, default=2
         Number of blocks of the encoder, which reads histories, and of the decoder.
@@ -70,9 +70,9 @@ class GenerativeRecommender(NextItemRecommender, CodeEstimator):
         them is relied on; more than 0 takes more epochs.
     max_iter : int, default=20
         The most epochs.
-    batch_size : int, default=128
+    batch_size : int, default=256
         About how many items of a batch are learnt from; a batch has whole sequences.
-    learning_rate : float, default=1e-3
+    learning_rate : float, default=4e-3
         Step size of the optimizers.
     learning_rate_schedule : {"constant", "linear"}, default="constant"
         Whether the step size stays, or falls evenly to nothing over `max_iter` epochs,
@@ -207,7 +207,7 @@ class GenerativeRecommender(NextItemRecommender, CodeEstimator):
         index: Any = None,
         *,
         max_history: int = 20,
-        d_model: int = 128,
+        d_model: int = 64,
         n_layers: int = 2,
         n_heads: int = 4,
         dim_feedforward: int | None = None,
@@ -215,8 +215,8 @@ class GenerativeRecommender(NextItemRecommender, CodeEstimator):
         prefix_embeddings: bool = True,
         item_dropout: float = 0.0,
         max_iter: int = 20,
-        batch_size: int = 128,
-        learning_rate: float = 1e-3,
+        batch_size: int = 256,
+        learning_rate: float = 4e-3,
         learning_rate_schedule: str = "constant",
         beam_size: int = 20,
         early_stopping: bool = False,
