@@ -75,7 +75,8 @@ def test_children_of_nodes_of_any_shape(shape):
     assert children.shape == exists.shape
     assert children.shape[:-1] == shape
     for at in np.ndindex(shape):
-        alone = trie.children(1, nodes[at])[0]
-        assert_array_equal(children[at][exists[at]], alone)
+        alone = trie.children(1, nodes[at])
+        assert_array_equal(children[at], alone[0])
+        assert_array_equal(exists[at], alone[1])
         # where there is no child, a node that can be looked up
         assert (children[at] < trie.n_nodes(2)).all()

@@ -14,9 +14,6 @@ from skhyper._utils._trie import CodeTrie
 class Choices(nn.Module):
     """The children of nodes of a `CodeTrie`, wherever the network is.
 
-    A level has as many columns as its widest node has children, so that a node's are
-    computed with alike whatever other nodes there are.
-
     Parameters
     ----------
     trie : CodeTrie
@@ -31,7 +28,7 @@ class Choices(nn.Module):
 
     def __init__(self, trie: CodeTrie) -> None:
         super().__init__()
-        self._widest = [int(np.diff(starts).max()) for starts in trie.starts]
+        self._widest = trie.widest
         self._size = int(trie.rows.max()) + 1
         counts = [trie.n_nodes(level) for level in range(1, trie.width + 1)]
         self.first = np.cumsum([0, *counts]).tolist()
@@ -49,8 +46,8 @@ class Choices(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the tokens that may follow nodes of a level, and where there is one.
 
-        Two tensors (n, n_widest), in rising order; where there is none stands some
-        other token.
+        Two tensors (n, n_widest), as wide as the widest node of the level, in rising
+        order; where there is none stands some other token.
         """
         starts, tokens = self._table("starts", level), self._table("tokens", level)
         begin, end = starts[nodes][:, None], starts[nodes + 1][:, None]

@@ -250,10 +250,11 @@ class _Beams:
         children, exists = self.trie.children(self.level, self.nodes)
         fan_out = children.shape[2]
         each = self.trie.tokens[self.level]
-        tokens = torch.from_numpy(each[children]).flatten(0, 1)
-        gained = _log_softmax_at(logits, tokens, self.within)
+        tokens, none = torch.from_numpy(each[children]), torch.from_numpy(~exists)
+        left_out = none.flatten(0, 1) if self.within else None
+        gained = _log_softmax_at(logits, tokens.flatten(0, 1), left_out)
         scores = self.total[:, :, None] + gained.view(n, width, fan_out)
-        scores = scores.masked_fill(torch.from_numpy(~exists), -torch.inf).flatten(1)
+        scores = scores.masked_fill(none, -torch.inf).flatten(1)
         self.level += 1
         kept = _largest(scores, min(n_beams, self.trie.n_nodes(self.level)))
         self.total = scores.gather(1, kept)
@@ -280,16 +281,15 @@ def _merge_neighbours(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | 
 
 
 def _log_softmax_at(
-    logits: torch.Tensor, tokens: torch.Tensor, within: bool
+    logits: torch.Tensor, tokens: torch.Tensor, left_out: torch.Tensor | None
 ) -> torch.Tensor:
     """Return the log-probabilities of some tokens of each row, float64 on the CPU.
 
-    They are among all tokens, or `within` those asked for, of which some can repeat.
+    They are among all tokens, or among those alone that are not `left_out`.
     """
-    tokens = tokens.to(logits.device)
-    at = logits.gather(1, tokens)
-    if within:  # as wide as all, so that sums round alike however many are asked for
-        logits = torch.full_like(logits, -torch.inf).scatter(1, tokens, at)
+    at = logits.gather(1, tokens.to(logits.device))
+    if left_out is not None:
+        logits = at.masked_fill(left_out.to(logits.device), -torch.inf)
     return (at - logits.logsumexp(dim=1, keepdim=True)).cpu().to(torch.float64)
 
 

@@ -31,6 +31,8 @@ class CodeTrie:
         Of level l, the first child of each node, and the number of all children: the
         children of `node` are the nodes ``starts[l][node]`` to ``starts[l][node + 1]``
         of level l + 1.
+    widest : list of int
+        Of level l, the largest number of children that a node has.
     """
 
     def __init__(self, codes: IntArray) -> None:
@@ -49,6 +51,7 @@ class CodeTrie:
             np.append(np.searchsorted(at, parent), len(at))
             for at, parent in zip(first, parents, strict=True)
         ]
+        self.widest = [int(np.diff(starts).max()) for starts in self.starts]
 
     @property
     def width(self) -> int:
@@ -74,12 +77,13 @@ class CodeTrie:
         Returns
         -------
         children : int64 array, the shape of `nodes` and one axis more
-            Nodes of the next level; as many as the widest of `nodes` has.
+            Nodes of the next level; as many as the widest node of the level has, so
+            that what is computed of a node does not depend on the others.
         exists : bool array, the same shape
             Where a node has a child. Elsewhere `children` holds some other node.
         """
         starts = self.starts[level]
         begin, end = starts[nodes][..., None], starts[nodes + 1][..., None]
-        children = begin + np.arange((end - begin).max())
+        children = begin + np.arange(self.widest[level])
         exists = children < end
         return np.minimum(children, end - 1), exists
