@@ -83,7 +83,7 @@ class HistoryTranslator(CodeTranslator):
         # tokens are read and written by the same vectors, as in T5
         self.outputs = nn.ModuleList()
         bounds = np.cumsum([0, *sizes]).tolist()
-        self.often = nn.Parameter(torch.zeros(bounds[-1]))  # is a token, anyhow
+        self.often = nn.Parameter(torch.zeros(bounds[-1]))  # how likely each is at all
         self._own = [slice(*pair) for pair in itertools.pairwise(bounds)]
         # what single items and groups of them are like, beyond what their tokens say
         self.prefixes = None
@@ -189,7 +189,7 @@ class HistoryTranslator(CodeTranslator):
         x = super()._inputs(codes)
         if self.prefixes is None:
             return x
-        before = self.prefixes(self.choices.prefixes(codes[:, :-1]))
+        before = self.prefixes(self.choices.prefixes(codes)[:, :-1])
         return x + functional.pad(before, (0, 0, 1, 0))
 
     def _starter(self) -> Step:

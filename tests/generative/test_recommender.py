@@ -280,6 +280,15 @@ def test_the_next_item_is_learnt():
     assert model.score(chance) < 0.5
 
 
+def test_codes_of_one_token_are_items():
+    numbers = np.arange(6)
+    index = CodeIndex(unique="none").fit(numbers[:, None], numbers)
+    settings = {**TINY, "max_iter": 40, "learning_rate": 0.02, "batch_size": 8}
+    model = GenerativeRecommender(index, **settings)
+    model.fit([np.roll(numbers, -at)[:4] for at in numbers])
+    assert_array_equal(model.recommend(numbers[:, None], k=1)[:, 0], (numbers + 1) % 6)
+
+
 def slow_ndcg(targets, found, k):
     gains = []
     for target, items in zip(targets, found, strict=True):
