@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator
 import skhyper
 from skhyper._utils._grid import N_STRIDES, grid_shape
 from skhyper._utils._params import check_params
+from skhyper._utils._trie import CodeTrie
 from skhyper.base import BaseCoder
 from skhyper.generative._baselines import CountingRecommender
 from skhyper.generative._estimator import CodeEstimator
@@ -77,6 +78,8 @@ def _shapes(estimator: Any) -> Shapes:
         yield "codes_", estimator.codes_, shape
     if isinstance(estimator, skhyper.SASRecRecommender):
         yield from _attention_shapes(estimator)
+    elif isinstance(estimator, skhyper.GenerativeRecommender):
+        yield from _history_shapes(estimator)
     elif isinstance(estimator, CodeEstimator):
         yield from _transformer_shapes(estimator)
     if isinstance(estimator, CountingRecommender):
@@ -136,13 +139,7 @@ def _transformer_shapes(estimator: Any) -> Shapes:
     weights, wide = estimator.weights_, estimator._shape["width"]
     sizes = estimator.codebook_sizes_
     n_columns = len(sizes)
-    if isinstance(estimator, skhyper.GenerativeRecommender):
-        distances = (2, estimator._shape["n_heads"], estimator._max_history)
-        yield "codes_", estimator.codes_, (0, n_columns)
-        yield "items_", estimator.items_, (len(estimator.codes_),)
-        yield "source_columns", weights["source_columns"], (n_columns, wide)
-        yield "recency", weights["recency"], distances
-    elif isinstance(estimator, skhyper.GenerativeRetriever):
+    if isinstance(estimator, skhyper.GenerativeRetriever):
         n_features = estimator.n_features_in_
         query_sizes = estimator.query_codebook_sizes_
         yield "query_codebook_sizes_", query_sizes, (n_features,)
@@ -154,6 +151,24 @@ def _transformer_shapes(estimator: Any) -> Shapes:
     for level, size in enumerate(sizes):
         name = f"outputs.{level}.weight"
         yield name, weights[name], (int(size), wide)
+
+
+def _history_shapes(estimator: Any) -> Shapes:
+    weights, shape = estimator.weights_, estimator._shape
+    sizes, wide = estimator.codebook_sizes_, shape["width"]
+    n_tokens = int(sizes.sum())
+    yield "codes_", estimator.codes_, (0, len(sizes))
+    yield "items_", estimator.items_, (len(estimator.codes_),)
+    yield "columns", weights["columns"], (len(sizes), wide)
+    yield "source_columns", weights["source_columns"], (1, wide)
+    yield "tokens.weight", weights["tokens.weight"], (n_tokens, wide)
+    yield "often", weights["often"], (n_tokens,)
+    distances = (2, shape["n_heads"], estimator._max_history)
+    yield "recency", weights["recency"], distances
+    if shape["prefixes"]:
+        trie = CodeTrie(estimator.codes_)
+        n_prefixes = sum(map(len, trie.tokens))
+        yield "prefixes.weight", weights["prefixes.weight"], (n_prefixes, wide)
 
 
 def _attention_shapes(estimator: Any) -> Shapes:

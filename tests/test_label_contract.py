@@ -77,6 +77,11 @@ CASES = [
     (TokenPrior(**NETWORK), (CODES,), of_prior),
     (GenerativeRetriever(**NETWORK), (CODES, CODES[::-1]), of_retriever),
     (GenerativeRecommender(INDEX, **NETWORK), (SEQUENCES,), of_recommender),
+    (
+        GenerativeRecommender(INDEX, **NETWORK, prefix_embeddings=False),
+        (SEQUENCES,),
+        of_recommender,
+    ),
     (SASRecRecommender(**NETWORK), (SEQUENCES,), of_recommender),
 ]
 every_case = pytest.mark.parametrize(
