@@ -69,7 +69,12 @@ RECOMMENDER = {
     "max_iter": 12,
 }
 TOKENIZER = {"hidden_layer_sizes": (256, 128), "latent_dim": 32, "max_iter": 100}
-SASREC = {"max_iter": 60, "n_iter_no_change": 5}
+SASREC = {
+    "dropout": 0.4,
+    "learning_rate": 0.002,
+    "max_iter": 30,
+    "n_iter_no_change": 4,
+}
 PEERS = {
     "popularity": (PopularityRecommender, [{}]),
     "item-kNN": (ItemKNNRecommender, [{"decay": d} for d in (1.0, 0.8, 0.6, 0.4, 0.2)]),
