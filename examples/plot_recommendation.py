@@ -99,7 +99,7 @@ ax.set_xlabel("Recall@10 of each user's last item")
 ax.invert_yaxis()
 
 # %%
-# Codes that know the descriptions are worth far more than codes that do not. Here the
+# Codes that know the descriptions are worth more than codes that do not. Here the
 # chain that counts what follows what is ahead of all: in this store the last item alone
 # decides half of the steps, and there are few users for a network to learn from. Look
 # at such simple methods before trusting any other, on your own data too.
